@@ -1,0 +1,185 @@
+"""Every error of the product.
+
+WorkflowError
+├── InvalidWorkflowError          the document cannot work: every problem found
+├── WorkflowNotFoundError         no run has this id
+├── WorkflowRemovedError          the run was removed while it was watched
+├── WorkflowAlreadyFinishedError  what was asked needs a run that has not ended
+├── WorkflowNotFinishedError      what was asked needs a run that has ended
+├── IdempotencyConflictError      the key was used for something else
+├── InvalidCursorError            a cursor or sequence that nobody handed out
+├── InvalidArgumentError          an argument outside its range
+├── OverloadedError               try again later
+├── StaleWriterError              somebody else has written this run's log
+└── InvalidToolError              a tool cannot be registered or loaded
+ToolError                         what a tool raises to say how it failed
+├── InvalidInputError             the resolved input does not fit the tool
+├── InvalidOutputError            the output is not JSON, or too big
+└── ExpressionError               an expression failed at run time
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from gql_app.core.ids import RunId
+
+
+class ProblemCode(StrEnum):
+    """What kind of thing is wrong with a document."""
+
+    CYCLE = "CYCLE"
+    UNKNOWN_NODE = "UNKNOWN_NODE"
+    UNKNOWN_TOOL = "UNKNOWN_TOOL"
+    DUPLICATE_NODE = "DUPLICATE_NODE"
+    INVALID_EXPRESSION = "INVALID_EXPRESSION"
+    INVALID_FIELD = "INVALID_FIELD"
+    INVALID_TOOL_INPUT = "INVALID_TOOL_INPUT"
+    INVALID_INPUT = "INVALID_INPUT"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    TIMEOUT_INCONSISTENT = "TIMEOUT_INCONSISTENT"
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with a document; `pointer` is a JSON Pointer (RFC 6901) into it."""
+
+    code: ProblemCode
+    message: str
+    pointer: str
+    node_id: str | None = None
+    hint: str | None = None
+
+
+class WorkflowError(Exception):
+    """The base of everything a caller of the service can be told."""
+
+
+class InvalidWorkflowError(WorkflowError):
+    """The document cannot work; `problems` holds everything found, in document order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"The workflow is invalid at {first.pointer or '/'}: {first.message}{more}")
+        self.problems = tuple(problems)
+
+
+class WorkflowNotFoundError(WorkflowError):
+    """No run has this id."""
+
+    def __init__(self, run_id: RunId) -> None:
+        super().__init__(f"No workflow run {run_id!r}; it may have been removed by retention. List runs to see what is there.")
+        self.run_id = run_id
+
+
+class WorkflowRemovedError(WorkflowError):
+    """The run was removed while it was being watched."""
+
+    def __init__(self, run_id: RunId) -> None:
+        super().__init__(f"Workflow run {run_id!r} was removed while it was being watched; its remaining events are gone.")
+        self.run_id = run_id
+
+
+class WorkflowAlreadyFinishedError(WorkflowError):
+    """What was asked needs a run that has not ended."""
+
+    def __init__(self, run_id: RunId, status: str) -> None:
+        super().__init__(f"Workflow run {run_id!r} has already finished: {status}. A finished run never changes; retry makes a new one.")
+        self.run_id = run_id
+        self.status = status
+
+
+class WorkflowNotFinishedError(WorkflowError):
+    """What was asked needs a run that has ended."""
+
+    def __init__(self, run_id: RunId, status: str) -> None:
+        super().__init__(f"Workflow run {run_id!r} has not finished: {status}. Wait for its end or cancel it first.")
+        self.run_id = run_id
+        self.status = status
+
+
+class IdempotencyConflictError(WorkflowError):
+    """The idempotency key belongs to a run of another document or input."""
+
+    def __init__(self, run_id: RunId, key: str) -> None:
+        super().__init__(f"Idempotency key {key!r} was used for run {run_id!r} with another document or input. Use a new key.")
+        self.run_id = run_id
+        self.key = key
+
+
+class InvalidCursorError(WorkflowError):
+    """A cursor or a sequence that nobody handed out."""
+
+    def __init__(self, cursor: str | int, reason: str) -> None:
+        super().__init__(f"Cursor {cursor!r} is not valid: {reason}")
+        self.cursor = cursor
+
+
+class InvalidArgumentError(WorkflowError):
+    """An argument outside its range."""
+
+    def __init__(self, name: str, value: object, rule: str) -> None:
+        super().__init__(f"Argument {name!r} is {value!r}: {rule}")
+        self.name = name
+        self.value = value
+
+
+class OverloadedError(WorkflowError):
+    """Too much is going on; `retry_after_seconds` says when to try again."""
+
+    def __init__(self, reason: str, retry_after_seconds: float) -> None:
+        super().__init__(f"{reason} Try again in {retry_after_seconds:g} s.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StaleWriterError(WorkflowError):
+    """Somebody else has written this run's log."""
+
+    def __init__(self, run_id: RunId, expected: int, actual: int) -> None:
+        super().__init__(f"Run {run_id!r} is at sequence {actual}, not at {expected}: another writer has taken it over.")
+        self.run_id = run_id
+        self.expected = expected
+        self.actual = actual
+
+
+class InvalidToolError(WorkflowError):
+    """A tool cannot be registered or loaded; the message says which and why."""
+
+
+class ToolError(Exception):
+    """What a tool raises to say how it failed: its `type`, whether a retry can help, and when (seconds)."""
+
+    def __init__(
+        self, message: str = "", *, type: str | None = None, retryable: bool = True, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.type = type or builtin_name(self)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class InvalidInputError(ToolError):
+    """The resolved input does not fit the tool. Never retried."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="InvalidInput", retryable=False)
+
+
+class InvalidOutputError(ToolError):
+    """The tool's output is not JSON, or too big. Never retried."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="InvalidOutput", retryable=False)
+
+
+class ExpressionError(ToolError):
+    """An expression failed when it was evaluated; the message quotes it. Never retried."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type="ExpressionError", retryable=False)
+
+
+def builtin_name(error: BaseException) -> str:
+    """Name an error by its class."""
+    return type(error).__name__

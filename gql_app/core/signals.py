@@ -1,0 +1,177 @@
+"""What the machine is told (signals), what must then be going on (commands), and the slots it asks for."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from gql_app.core.events import Failure, LostReason, SlotLimit
+from gql_app.core.ids import NodeKey
+from gql_app.core.values import NULL, Value
+
+
+class TimerKind(StrEnum):
+    """What a timer is for."""
+
+    ATTEMPT = "ATTEMPT"
+    HEARTBEAT = "HEARTBEAT"
+    QUEUE = "QUEUE"
+    TOTAL = "TOTAL"
+    RETRY = "RETRY"
+    WORKFLOW = "WORKFLOW"
+    STOP_GRACE = "STOP_GRACE"
+
+
+class EvaluationTarget(StrEnum):
+    """What is to be evaluated."""
+
+    WHEN = "WHEN"
+    OUTPUT = "OUTPUT"
+
+
+class _Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    pass
+
+
+class Begin(_Signal, frozen=True, kw_only=True):
+    """Somebody has taken the run over: start it, or go on with it. What was in flight is lost."""
+
+    draw: float = 0.5
+
+
+class AttemptSucceeded(_Signal, frozen=True, kw_only=True):
+    """A tool returned `output`."""
+
+    node: NodeKey
+    attempt: int
+    output: Value = NULL
+
+
+class AttemptErred(_Signal, frozen=True, kw_only=True):
+    """A tool failed. `draw`, uniform in [0, 1), is for the jitter."""
+
+    node: NodeKey
+    attempt: int
+    error: Failure
+    draw: float = 0.5
+
+
+class AttemptStopped(_Signal, frozen=True, kw_only=True):
+    """An attempt that we asked to stop has stopped."""
+
+    node: NodeKey
+    attempt: int
+
+
+class SlotGranted(_Signal, frozen=True, kw_only=True):
+    """A node that waited for a slot has got it."""
+
+    node: NodeKey
+
+
+class TimerFired(_Signal, frozen=True, kw_only=True):
+    """A timer went off. `beat_at`, for a heartbeat timer, is when the attempt last gave a sign of life."""
+
+    kind: TimerKind
+    node: NodeKey | None = None
+    attempt: int = 0
+    beat_at: datetime | None = None
+    draw: float = 0.5
+
+
+class Evaluated(_Signal, frozen=True, kw_only=True):
+    """An expression was evaluated: `truth` answers a `when` (null: it was not a boolean), `output` the run's output."""
+
+    target: EvaluationTarget
+    node: NodeKey | None = None
+    truth: bool | None = None
+    output: Value = NULL
+    error: Failure | None = None
+
+
+class CancelRequested(_Signal, frozen=True, kw_only=True):
+    """Somebody wants the run to stop."""
+
+    reason: str | None = None
+
+
+class ShuttingDown(_Signal, frozen=True, kw_only=True):
+    """The process is going down: attempts still in flight are lost, the run stays unfinished."""
+
+    reason: LostReason = LostReason.SHUTDOWN
+    draw: float = 0.5
+
+
+Signal: TypeAlias = (
+    Begin
+    | AttemptSucceeded
+    | AttemptErred
+    | AttemptStopped
+    | SlotGranted
+    | TimerFired
+    | Evaluated
+    | CancelRequested
+    | ShuttingDown
+)
+
+
+class _Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    pass
+
+
+class StartAttempt(_Command, frozen=True, kw_only=True):
+    """Call the node's tool."""
+
+    node: NodeKey
+    attempt: int
+
+
+class StopAttempt(_Command, frozen=True, kw_only=True):
+    """Ask the attempt to stop. `abandon`: its fate is already written, nobody waits for it."""
+
+    node: NodeKey
+    attempt: int
+    abandon: bool
+
+
+class Evaluate(_Command, frozen=True, kw_only=True):
+    """Evaluate a node's `when`, or the run's output."""
+
+    target: EvaluationTarget
+    node: NodeKey | None = None
+
+
+class SetTimer(_Command, frozen=True, kw_only=True):
+    """Say `TimerFired` at `at`, or at once if that has passed. A stale timer does no harm."""
+
+    kind: TimerKind
+    at: datetime
+    node: NodeKey | None = None
+    attempt: int = 0
+
+
+Command: TypeAlias = StartAttempt | StopAttempt | Evaluate | SetTimer
+
+
+class Slots(Protocol):
+    """The executor's slots, as the machine sees them. No method blocks."""
+
+    def acquire(self, node: NodeKey, tool: str) -> SlotLimit | None:
+        """Take a slot and say nothing, or stand in line (once) and say for which limit; `SlotGranted` follows."""
+        ...
+
+    def release(self, node: NodeKey) -> None:
+        """Give back the node's slot, or leave the line. A node that has neither is no error."""
+        ...
+
+
+class Unlimited:
+    """Slots without a limit."""
+
+    def acquire(self, node: NodeKey, tool: str) -> SlotLimit | None:
+        """Grant every slot at once."""
+        return None
+
+    def release(self, node: NodeKey) -> None:
+        """Do nothing."""

@@ -1,0 +1,266 @@
+"""The seams of the product: what the service, the engine and the stores expect of each other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from gql_app.core.events import RunEvent
+from gql_app.core.ids import Namespace, RunId
+from gql_app.core.plan import ToolDefinition
+from gql_app.core.run import RunStatus
+from gql_app.core.signals import Signal
+from gql_app.core.values import Json
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Tell the time in UTC. It never goes back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """What a call of a tool is handed beside its input."""
+
+    run_id: RunId
+    namespace: Namespace
+    node_id: str
+    attempt: int
+    deadline: datetime | None = None
+    """When the attempt times out."""
+    heartbeat: Callable[[], None] = lambda: None
+    """Give a sign of life; any thread may. Does nothing in a tool of its own process."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Whether the attempt was asked to stop; for sync tools, which nobody can interrupt."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """Name this node of this run, the same for every attempt."""
+        return f"{self.run_id}/{self.node_id}"
+
+
+class Tool(Protocol):
+    """The unit of work. `definition.isolation` says where it runs: `async`, `thread` or `process`."""
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """Everything known without a call."""
+        ...
+
+    def parse(self, value: Json) -> Json:
+        """Check a resolved input and make the arguments of `call` or `run` of it. Raises `InvalidInputError`."""
+        ...
+
+    async def call(self, arguments: Json, context: ToolContext) -> Json:
+        """Do the work of an async tool. What it returns must be JSON."""
+        ...
+
+    def run(self, arguments: Json, context: ToolContext) -> Json:
+        """Do the work of a sync tool, in a thread or (picklable then) in a process of its own."""
+        ...
+
+
+class Tools(Protocol):
+    """The tools there are, by name."""
+
+    def find(self, name: str) -> Tool | None:
+        """Find a tool."""
+        ...
+
+    def definitions(self) -> Mapping[str, ToolDefinition]:
+        """Tell all definitions by name, sorted by it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A run as lists show it."""
+
+    run_id: RunId
+    namespace: Namespace
+    name: str
+    status: RunStatus
+    sequence: int
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    retry_of: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs a list shows: all conditions hold together; an empty one does not count."""
+
+    statuses: frozenset[RunStatus] = frozenset()
+    name: str | None = None
+    """The exact name."""
+    created_after: datetime | None = None
+    """At or after."""
+    created_before: datetime | None = None
+    """Before."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class RunOrderField(StrEnum):
+    """What a list is ordered by; the run id breaks ties."""
+
+    CREATED_AT = "CREATED_AT"
+    NAME = "NAME"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """How a list is ordered."""
+
+    field: RunOrderField = RunOrderField.CREATED_AT
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunPosition:
+    """A place in an ordered list: the value ordered by (ISO time or name), then the run id. Need not be a run's."""
+
+    value: str
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """A page of a list: `limit` runs after and before the positions, from the end when `backward`; always told in list order."""
+
+    limit: int = 20
+    filter: RunFilter = RunFilter()
+    order: RunOrder = RunOrder()
+    after: RunPosition | None = None
+    before: RunPosition | None = None
+    backward: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """What a query found."""
+
+    runs: tuple[RunSummary, ...]
+    has_previous: bool
+    has_next: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's key and the fingerprint of what it was used for."""
+
+    key: str
+    fingerprint: str
+
+
+class RunRepository(Protocol):
+    """The logs of all runs, and the values beside them. Every method is scoped to a namespace.
+
+    `WorkflowNotFoundError` is raised for a run that is not there.
+    """
+
+    @property
+    def durable(self) -> bool:
+        """Whether what was appended survives the process."""
+        ...
+
+    async def create(
+        self,
+        events: Sequence[RunEvent],
+        *,
+        values: Mapping[str, bytes],
+        idempotency: IdempotencyKey | None = None,
+    ) -> RunId:
+        """Store a new run: its first events and the values they refer to by sha256.
+
+        Tells the id of the run there is now: with a key that was used before for the same fingerprint, that run's, and
+        nothing is stored. Raises `IdempotencyConflictError` for another fingerprint, `OverloadedError` when full.
+        """
+        ...
+
+    async def append(
+        self,
+        namespace: Namespace,
+        run_id: RunId,
+        expected_sequence: int,
+        events: Sequence[RunEvent],
+        *,
+        values: Mapping[str, bytes],
+    ) -> None:
+        """Append events to a run whose last sequence is `expected_sequence`, all or none, then wake whoever waits.
+
+        The same events at the same place again succeed. Raises `StaleWriterError` for others.
+        """
+        ...
+
+    async def events(self, namespace: Namespace, run_id: RunId, *, after: int, limit: int) -> Sequence[RunEvent]:
+        """Read up to `limit` events after the sequence `after`, in order."""
+        ...
+
+    async def wait(self, namespace: Namespace, run_id: RunId, *, after: int) -> None:
+        """Return once there are events after `after`, or the run has ended. The check and the wait are one step.
+
+        Raises `WorkflowRemovedError` if the run is removed meanwhile.
+        """
+        ...
+
+    async def value(self, namespace: Namespace, run_id: RunId, sha256: str) -> bytes:
+        """Read a stored value: encoded JSON. Raises `KeyError` for one that is not there."""
+        ...
+
+    async def summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
+        """Read a run's summary."""
+        ...
+
+    async def list(self, namespace: Namespace, query: RunQuery) -> RunPage:
+        """List runs."""
+        ...
+
+    async def unfinished(self) -> Sequence[tuple[Namespace, RunId]]:
+        """Tell all runs that have not ended, oldest first."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorLoad:
+    """How busy an executor is."""
+
+    runs: int
+    """Runs in flight."""
+    attempts: int
+    """Attempts in flight."""
+    queued: int
+    """Nodes that wait for a slot."""
+    leftovers: int
+    """Calls whose attempt has ended but that still go on."""
+    accepting: bool
+    """False once it shuts down."""
+
+
+class Executor(Protocol):
+    """Where runs go on."""
+
+    async def start(self, namespace: Namespace, run_id: RunId) -> None:
+        """Take a stored run over and go on with it. Returns once that is under way. Raises `OverloadedError` when shut down."""
+        ...
+
+    async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
+        """Tell a run something; returns once what follows is stored. Raises `WorkflowNotFoundError` if it is not in flight here."""
+        ...
+
+    def load(self) -> ExecutorLoad:
+        """Tell how busy it is."""
+        ...
+
+    async def close(self) -> None:
+        """Shut down: start nothing, give attempts in flight their grace, record what is left as lost."""
+        ...
