@@ -1,0 +1,1 @@
+"""Run workflows of tools and agents and show them live over GraphQL."""
