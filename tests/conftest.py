@@ -1,0 +1,23 @@
+"""What all tests share: the event loop's backend and how hard the property tests try."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Nothing here depends on the speed of the machine: no deadline, and generation may take its time.
+settings.register_profile(
+    "gql_app",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("soak", settings.get_profile("gql_app"), derandomize=False, max_examples=5_000)
+settings.load_profile("soak" if os.environ.get("GQL_APP_SOAK") == "1" else "gql_app")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run tests marked `anyio` on asyncio, the only backend that the product promises."""
+    return "asyncio"
