@@ -9,7 +9,7 @@ from typing import Final
 # The wheel has type stubs but no py.typed marker.
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
-from gql_app.core.cel_syntax import ROOTS, Mention, Syntax, read_syntax
+from gql_app.core.cel_syntax import ROOTS, Mention, Syntax, find_position, read_syntax
 from gql_app.core.errors import ExpressionError
 from gql_app.core.values import Json
 
@@ -26,6 +26,7 @@ NUMBERS_HINT: Final = "CEL does not mix integers and decimals: write `double(x)`
 DEPTH_HINT: Final = (
     "Every operator in a row nests one level deeper: group with brackets, or put several `${ }` in one text."
 )
+COMPREHENSIONS_HINT: Final = "`map`, `filter`, `all`, `exists` and `exists_one` are some. Split it over several nodes."
 QUOTED_CHARACTERS: Final = 200
 
 _NODE_FIELDS: Final = ("output", "status", "error")
@@ -61,8 +62,10 @@ class Program:
     def __init__(self, text: str) -> None:
         _check_size(text)
         self.text = text
-        self._compiled, self.syntax = _compile(text)
-        _check_syntax(text, self.syntax)
+        self._compiled = _compile(text)
+        serialized = self._compiled.serialize()
+        self.syntax = read_syntax(serialized)
+        _Checker(text, serialized).check(self.syntax)
 
     def evaluate(self, variables: Mapping[str, Json]) -> Json:
         """Evaluate with these variables; the result is JSON that shares nothing with them."""
@@ -103,19 +106,17 @@ def _check_size(text: str) -> None:
         raise InvalidExpression("The expression is empty.", text, hint="Write `$${` for a literal `${`.")
 
 
-def _compile(text: str) -> tuple[cel.Expression, Syntax]:
+def _compile(text: str) -> cel.Expression:
     try:
-        compiled = _ENVIRONMENT.compile(text)
+        return _ENVIRONMENT.compile(text)
     except RuntimeError as error:
         message = str(error)
-        if _only_overloads(message):
-            # The checker takes `x[0]` for an int once it is added to something, and then refuses `x[0] + y + 'text'`.
-            compiled = _ENVIRONMENT.compile(text, disable_check=True)
-            syntax = read_syntax(compiled.serialize())
-            if syntax.indexes:
-                return compiled, syntax
-        raise _refusal(message, text) from None
-    return compiled, read_syntax(compiled.serialize())
+    if _only_overloads(message):
+        # The checker takes `x[0]` for an int once it is added to something, and then refuses `x[0] + y + 'text'`.
+        unchecked = _ENVIRONMENT.compile(text, disable_check=True)
+        if read_syntax(unchecked.serialize()).indexes:
+            return unchecked
+    raise _refusal(message, text)
 
 
 def _only_overloads(message: str) -> bool:
@@ -133,48 +134,46 @@ def _refusal(message: str, text: str) -> InvalidExpression:
     return InvalidExpression("\n".join(lines), text, hint=_hint(message))
 
 
-def _check_syntax(text: str, syntax: Syntax) -> None:
-    if syntax.comprehensions > MAXIMUM_COMPREHENSIONS:
-        message = f"The expression has {syntax.comprehensions} comprehensions; {MAXIMUM_COMPREHENSIONS} are allowed."
-        raise InvalidExpression(
-            message,
-            text,
-            hint="`map`, `filter`, `all`, `exists` and `exists_one` are some. Split it over several nodes.",
-        )
-    for shadow in syntax.shadows:
-        name = shadow.path[0]
-        raise _misuse(
-            text, shadow, f"the variable `{name}` would hide `{name}` itself", "Give the variable another name."
-        )
-    for mention in syntax.mentions:
-        _check_mention(text, mention)
+class _Checker:
+    """Refuses what CEL allows and the product does not; its errors look like CEL's, with a caret line."""
 
+    def __init__(self, text: str, serialized: bytes) -> None:
+        self._text = text
+        self._serialized = serialized
 
-def _check_mention(text: str, mention: Mention) -> None:
-    match mention.path:
-        case ("nodes",):
-            raise _misuse(text, mention, "`nodes` can only be used as `nodes.<id>`, with a constant id", SCOPE_HINT)
-        case ("nodes", node):
-            raise _misuse(text, mention, f"`nodes.{node}` is not a value", f"Write one of {_fields_of(node)}.")
-        case ("nodes", node, field, *_) if field not in _NODE_FIELDS:
-            raise _misuse(text, mention, f"a node has no `{field}`", f"Write one of {_fields_of(node)}.")
-        case ("run", *names) if names[:1] != ["id"]:
-            raise _misuse(
-                text, mention, f"`{'.'.join(mention.path)}` does not exist: of `run` only `run.id` does", SCOPE_HINT
+    def check(self, syntax: Syntax) -> None:
+        if syntax.comprehensions > MAXIMUM_COMPREHENSIONS:
+            message = (
+                f"The expression has {syntax.comprehensions} comprehensions; {MAXIMUM_COMPREHENSIONS} are allowed."
             )
+            raise InvalidExpression(message, self._text, hint=COMPREHENSIONS_HINT)
+        for shadow in syntax.shadows:
+            name = shadow.path[0]
+            raise self._misuse(shadow, f"the variable `{name}` would hide `{name}` itself", "Give it another name.")
+        for mention in syntax.mentions:
+            self._check_mention(mention)
+
+    def _check_mention(self, mention: Mention) -> None:
+        match mention.path:
+            case ("nodes",):
+                raise self._misuse(mention, "`nodes` can only be used as `nodes.<id>`, with a constant id", SCOPE_HINT)
+            case ("nodes", node):
+                raise self._misuse(mention, f"`nodes.{node}` is not a value", _fields_hint(node))
+            case ("nodes", node, field, *_) if field not in _NODE_FIELDS:
+                raise self._misuse(mention, f"a node has no `{field}`", _fields_hint(node))
+            case ("run", *names) if names[:1] != ["id"]:
+                raise self._misuse(mention, "`run` can only be used as `run.id`", SCOPE_HINT)
+
+    def _misuse(self, mention: Mention, message: str, hint: str) -> InvalidExpression:
+        before = self._text[: find_position(self._serialized, mention.id)]
+        row, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+        line = self._text.split("\n")[row]
+        caret = f"line {row + 1}, column {column + 1}: {message}\n | {line}\n | {'.' * column}^"
+        return InvalidExpression(caret, self._text, hint=hint)
 
 
-def _fields_of(node: str) -> str:
-    return ", ".join(f"`nodes.{node}.{field}`" for field in _NODE_FIELDS)
-
-
-def _misuse(text: str, mention: Mention, message: str, hint: str) -> InvalidExpression:
-    """Make an error of ours look like CEL's, with a caret line."""
-    before = text[: mention.position]
-    row, column = before.count("\n"), len(before) - before.rfind("\n") - 1
-    line = text.split("\n")[row]
-    caret = f"line {row + 1}, column {column + 1}: {message}\n | {line}\n | {'.' * column}^"
-    return InvalidExpression(caret, text, hint=hint)
+def _fields_hint(node: str) -> str:
+    return "Write one of " + ", ".join(f"`nodes.{node}.{field}`" for field in _NODE_FIELDS) + "."
 
 
 def _hint(reason: str) -> str | None:

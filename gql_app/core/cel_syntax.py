@@ -27,10 +27,10 @@ _INDEX: Final = "_[_]"
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A variable and the names selected from it, as far as they are constant; `position` counts characters."""
+    """A variable and the names selected from it, as far as they are constant; `id` says where it stands."""
 
     path: Path
-    position: int
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,30 @@ class Syntax:
 
 def read_syntax(serialized: bytes) -> Syntax:
     """Read the syntax of an expression from what `serialize()` gives."""
+    root, _ = _open(serialized)
+    return _Reader().read(root)
+
+
+def find_position(serialized: bytes, id: int) -> int:
+    """Say at which character of its text the part of an expression with this id stands."""
+    _, source = _open(serialized)
+    entries = map(_decode, _all_bytes(_decode(source), 4))
+    return next((_number(entry, 2) for entry in entries if _number(entry, 1) == id), 0)
+
+
+def _open(serialized: bytes) -> tuple[bytes, bytes]:
+    """Unwrap the root expression and the notes on its source."""
     envelope = _decode(serialized)
     checked = _text(envelope, 1).endswith("CheckedExpr")
     compiled = _decode(_bytes(envelope, 2))
-    root = _bytes(compiled, 4 if checked else 2)
-    return _Reader(_positions(_bytes(compiled, 5 if checked else 3))).read(root)
+    root, source = (4, 5) if checked else (2, 3)
+    return _bytes(compiled, root), _bytes(compiled, source)
 
 
 class _Reader:
     """Walks an expression once; a stack instead of recursion, so that depth costs nothing."""
 
-    def __init__(self, positions: dict[int, int]) -> None:
-        self._positions = positions
+    def __init__(self) -> None:
         self._mentions: list[Mention] = []
         self._shadows: list[Mention] = []
         self._comprehensions = 0
@@ -67,9 +79,8 @@ class _Reader:
         pending = [root]
         while pending:
             pending.extend(self._visit(pending.pop()))
-        mentions = sorted(self._mentions, key=lambda mention: mention.position)
-        shadows = sorted(self._shadows, key=lambda mention: mention.position)
-        return Syntax(tuple(mentions), tuple(shadows), self._comprehensions, self._indexes, self._reference(root))
+        mentions, shadows = (tuple(sorted(found, key=_id_of)) for found in (self._mentions, self._shadows))
+        return Syntax(mentions, shadows, self._comprehensions, self._indexes, self._reference(root))
 
     def _visit(self, encoded: bytes) -> Iterator[bytes]:
         """Note what the expression is and give the expressions inside it."""
@@ -79,7 +90,7 @@ class _Reader:
             case 4:
                 name = _text(body, 1).removeprefix(".")
                 if name in ROOTS:
-                    self._mentions.append(Mention((name, *names), self._position(base)))
+                    self._mentions.append(Mention((name, *names), _number(_decode(base), 2)))
             case 8:
                 for entry in _all_bytes(body, 2):
                     fields = _decode(entry)
@@ -94,7 +105,7 @@ class _Reader:
     def _note_comprehension(self, encoded: bytes, body: _Message) -> None:
         self._comprehensions += 1
         names = {_text(body, field) for field in _VARIABLES if field in body}
-        self._shadows += [Mention((name,), self._position(encoded)) for name in sorted(names & ROOTS)]
+        self._shadows += [Mention((name,), _number(_decode(encoded), 2)) for name in sorted(names & ROOTS)]
 
     def _chain(self, encoded: bytes) -> tuple[bytes, Path]:
         """Split `a.b["c"].d` into the expression `a` and the names `b`, `c`, `d`."""
@@ -122,9 +133,6 @@ class _Reader:
         whole = len(self._mentions) == 1 and _kind(self._chain(root)[0])[0] == _IDENTIFIER
         return self._mentions[0].path if whole and not only_tested else None
 
-    def _position(self, encoded: bytes) -> int:
-        return self._positions.get(_number(_decode(encoded), 2), 0)
-
 
 def _kind(encoded: bytes) -> tuple[int, _Message]:
     """Say which kind of expression this is and give its content."""
@@ -138,10 +146,8 @@ def _constant_string(encoded: bytes) -> str | None:
     return _text(body, 6) if kind == _CONSTANT and 6 in body else None
 
 
-def _positions(source: bytes) -> dict[int, int]:
-    """Read where each expression stands, by its id."""
-    entries = map(_decode, _all_bytes(_decode(source), 4))
-    return {_number(entry, 1): _number(entry, 2) for entry in entries}
+def _id_of(mention: Mention) -> int:
+    return mention.id
 
 
 def _decode(encoded: bytes) -> _Message:
