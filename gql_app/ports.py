@@ -131,7 +131,7 @@ class RunPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """A page of a list: `limit` runs after and before the positions, from the end when `backward`; always told in list order."""
+    """A page of a list: `limit` runs between two positions, the last of them when `backward`, always in list order."""
 
     limit: int = 20
     filter: RunFilter = RunFilter()
@@ -250,11 +250,17 @@ class Executor(Protocol):
     """Where runs go on."""
 
     async def start(self, namespace: Namespace, run_id: RunId) -> None:
-        """Take a stored run over and go on with it. Returns once that is under way. Raises `OverloadedError` when shut down."""
+        """Take a stored run over and go on with it; returns once that is under way.
+
+        Raises `OverloadedError` when shut down.
+        """
         ...
 
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
-        """Tell a run something; returns once what follows is stored. Raises `WorkflowNotFoundError` if it is not in flight here."""
+        """Tell a run something; returns once what follows is stored.
+
+        Raises `WorkflowNotFoundError` for a run that is not in flight here.
+        """
         ...
 
     def load(self) -> ExecutorLoad:

@@ -16,7 +16,6 @@ class Settings(BaseSettings):
 
     maximum_attempts_in_flight: int = Field(default=256, ge=1)
     maximum_runs_in_flight: int = Field(default=10_000, ge=1)
-    maximum_threads: int = Field(default=64, ge=1)
     maximum_processes: int = Field(default=4, ge=1)
     maximum_leftovers: int = Field(default=64, ge=1)
     stop_grace_seconds: float = Field(default=10.0, ge=0)

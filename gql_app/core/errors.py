@@ -69,7 +69,9 @@ class WorkflowNotFoundError(WorkflowError):
     """No run has this id."""
 
     def __init__(self, run_id: RunId) -> None:
-        super().__init__(f"No workflow run {run_id!r}; it may have been removed by retention. List runs to see what is there.")
+        super().__init__(
+            f"No workflow run {run_id!r}; it may have been removed by retention. List runs to see what is there."
+        )
         self.run_id = run_id
 
 
@@ -77,7 +79,9 @@ class WorkflowRemovedError(WorkflowError):
     """The run was removed while it was being watched."""
 
     def __init__(self, run_id: RunId) -> None:
-        super().__init__(f"Workflow run {run_id!r} was removed while it was being watched; its remaining events are gone.")
+        super().__init__(
+            f"Workflow run {run_id!r} was removed while it was being watched; its remaining events are gone."
+        )
         self.run_id = run_id
 
 
@@ -85,7 +89,10 @@ class WorkflowAlreadyFinishedError(WorkflowError):
     """What was asked needs a run that has not ended."""
 
     def __init__(self, run_id: RunId, status: str) -> None:
-        super().__init__(f"Workflow run {run_id!r} has already finished: {status}. A finished run never changes; retry makes a new one.")
+        super().__init__(
+            f"Workflow run {run_id!r} has already finished: {status}."
+            " A finished run never changes; retry makes a new one."
+        )
         self.run_id = run_id
         self.status = status
 
@@ -103,7 +110,9 @@ class IdempotencyConflictError(WorkflowError):
     """The idempotency key belongs to a run of another document or input."""
 
     def __init__(self, run_id: RunId, key: str) -> None:
-        super().__init__(f"Idempotency key {key!r} was used for run {run_id!r} with another document or input. Use a new key.")
+        super().__init__(
+            f"Idempotency key {key!r} was used for run {run_id!r} with another document or input. Use a new key."
+        )
         self.run_id = run_id
         self.key = key
 
@@ -137,7 +146,9 @@ class StaleWriterError(WorkflowError):
     """Somebody else has written this run's log."""
 
     def __init__(self, run_id: RunId, expected: int, actual: int) -> None:
-        super().__init__(f"Run {run_id!r} is at sequence {actual}, not at {expected}: another writer has taken it over.")
+        super().__init__(
+            f"Run {run_id!r} is at sequence {actual}, not at {expected}: another writer has taken it over."
+        )
         self.run_id = run_id
         self.expected = expected
         self.actual = actual

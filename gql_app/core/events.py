@@ -33,6 +33,7 @@ class SlotLimit(StrEnum):
 
     WORKFLOW = "WORKFLOW"
     TOOL = "TOOL"
+    PROCESSES = "PROCESSES"
     EXECUTOR = "EXECUTOR"
 
 
@@ -72,7 +73,13 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Event(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag=lambda name: f"{name}/1", tag_field="type"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    tag=lambda name: f"{name}/1",
+    tag_field="type",
 ):
     """The base of all events. The tag carries the version of the type's layout."""
 

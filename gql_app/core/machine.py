@@ -53,6 +53,7 @@ from gql_app.core.signals import (
     ShuttingDown,
     Signal,
     SlotGranted,
+    SlotMoved,
     Slots,
     StartAttempt,
     StopAttempt,
@@ -88,7 +89,8 @@ def decide(run: WorkflowRun, signal: Signal, now: datetime, slots: Slots | None 
 def retry_delay(policy: RetryPolicy, attempt: int, draw: float) -> float:
     """Tell the seconds between a failed attempt and the next: exponential, capped, with full jitter.
 
-    Full jitter is uniform between nothing and the delay (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+    Full jitter is uniform between nothing and the delay
+    ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
     """
     delay = min(
         policy.maximum_interval_seconds, policy.initial_interval_seconds * policy.backoff_coefficient ** (attempt - 1)
@@ -97,18 +99,18 @@ def retry_delay(policy: RetryPolicy, attempt: int, draw: float) -> float:
 
 
 class Turn:
-    """One or more signals told to a run at one instant, and what follows from them."""
+    """One or more signals told to a run at one instant, and what follows from them. While `closing`, nothing starts."""
 
     __slots__ = ("_closing", "_fresh", "commands", "events", "now", "run", "slots")
 
-    def __init__(self, run: WorkflowRun, now: datetime, slots: Slots) -> None:
+    def __init__(self, run: WorkflowRun, now: datetime, slots: Slots, *, closing: bool = False) -> None:
         self.run = run
         self.now = max(now, run.at)
         self.slots = slots
         self.events: list[RunEvent] = []
         self.commands: list[Command] = []
         self._fresh: deque[int] = deque()
-        self._closing = False
+        self._closing = closing
 
     def tell(self, signal: Signal) -> None:
         """Tell the run a signal and let everything follow that follows at once."""
@@ -149,9 +151,7 @@ class Turn:
         self._fresh.clear()
         if run.status is RunStatus.RUNNING:
             pending = NodeStatus.PENDING
-            self._fresh.extend(
-                i for i, node in enumerate(run.nodes) if node.status is pending and not run.remaining[i]
-            )
+            self._fresh.extend(i for i, node in enumerate(run.nodes) if node.status is pending and not run.remaining[i])
 
     def _lose_attempts(self, reason: LostReason, draw: float) -> None:
         lost = [node for node in self.run.nodes if node.status is NodeStatus.RUNNING]
@@ -216,9 +216,7 @@ class Turn:
         return node.status is not NodeStatus.FAILED or not self.run.plan.nodes[node.index].continue_on_failure
 
     def _skip(self, node: NodeRun, reason: SkipReason, cause: NodeKey | None = None) -> None:
-        self._emit(
-            NodeSkipped(sequence=self.run.sequence + 1, at=self.now, node=node.key, reason=reason, cause=cause)
-        )
+        self._emit(NodeSkipped(sequence=self.run.sequence + 1, at=self.now, node=node.key, reason=reason, cause=cause))
 
     def _admit(self, i: int) -> None:
         """Start a node's next attempt, or let it wait for the first limit that is in its way."""
@@ -263,6 +261,11 @@ class Turn:
             self._start_attempt(node.index)
         else:
             self.slots.release(signal.node)
+
+    def _slot_moved(self, signal: SlotMoved) -> None:
+        node = self.run.node(signal.node)
+        if node.status is NodeStatus.QUEUED and node.queued_for is not SlotLimit.WORKFLOW:
+            self._queue(node, signal.limit)
 
     def _start_attempt(self, i: int) -> None:
         run = self.run
@@ -441,9 +444,7 @@ class Turn:
             return
         seconds = run.plan.timeout_seconds
         if not self._early(TimerKind.WORKFLOW, _after(run.started_at, seconds)):
-            self._stop(
-                Outcome.TIMED_OUT, Failure("WorkflowTimeout", f"The run did not end within its {seconds:g} s.")
-            )
+            self._stop(Outcome.TIMED_OUT, Failure("WorkflowTimeout", f"The run did not end within its {seconds:g} s."))
 
     def _grace_timer(self) -> None:
         run = self.run
@@ -606,6 +607,7 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     AttemptErred: Turn._attempt_erred,
     AttemptStopped: Turn._attempt_stopped,
     SlotGranted: Turn._slot_granted,
+    SlotMoved: Turn._slot_moved,
     TimerFired: Turn._timer_fired,
     Evaluated: Turn._evaluated,
     CancelRequested: Turn._cancel,

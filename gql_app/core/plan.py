@@ -8,7 +8,10 @@ from gql_app.core.values import Json
 
 
 class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a tool without calling it. Schemas are JSON Schema (2020-12); policies hold only what the tool sets."""
+    """What is known of a tool without calling it.
+
+    Schemas are JSON Schema (2020-12); policies hold only what the tool sets.
+    """
 
     name: str
     description: str = ""
@@ -22,7 +25,10 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One node, resolved. `depends_on` names every dependency, `reads` those whose output its input or `when` mentions."""
+    """One node, resolved.
+
+    `depends_on` names every dependency, `reads` those whose output its input or `when` mentions.
+    """
 
     key: NodeKey
     tool: str

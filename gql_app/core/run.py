@@ -347,9 +347,7 @@ def _attempt_ended(
     node = run.nodes[i]
     run.running -= 1
     error, retry_at = (None, None) if isinstance(event, AttemptCancelled) else (event.error, event.retry_at)
-    last = msgspec.structs.replace(
-        node.attempts[-1], status=_ENDED[type(event)], finished_at=event.at, error=error
-    )
+    last = msgspec.structs.replace(node.attempts[-1], status=_ENDED[type(event)], finished_at=event.at, error=error)
     run.nodes[i] = msgspec.structs.replace(
         node,
         attempts=(*node.attempts[:-1], last),

@@ -70,6 +70,13 @@ class SlotGranted(_Signal, frozen=True, kw_only=True):
     node: NodeKey
 
 
+class SlotMoved(_Signal, frozen=True, kw_only=True):
+    """A node that waits for slots has got one of them and stands in the next line."""
+
+    node: NodeKey
+    limit: SlotLimit
+
+
 class TimerFired(_Signal, frozen=True, kw_only=True):
     """A timer went off. `beat_at`, for a heartbeat timer, is when the attempt last gave a sign of life."""
 
@@ -109,6 +116,7 @@ Signal: TypeAlias = (
     | AttemptErred
     | AttemptStopped
     | SlotGranted
+    | SlotMoved
     | TimerFired
     | Evaluated
     | CancelRequested

@@ -1,0 +1,1 @@
+"""The asyncio shell around the core: it tells the machine what happened and makes what it asks for go on."""

@@ -1,0 +1,251 @@
+"""Calls of tools: each attempt in a task of its own, whose end nobody but the machine decides."""
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+import anyio
+import anyio.to_process
+import anyio.to_thread
+
+from gql_app.core.errors import ExpressionError, InvalidOutputError, ToolError
+from gql_app.core.events import Failure
+from gql_app.core.expressions import EvaluationFailed, Template, compile_template
+from gql_app.core.ids import NodeKey
+from gql_app.core.plan import NodePlan
+from gql_app.core.run import WorkflowRun
+from gql_app.core.scope import scope, values_of
+from gql_app.core.signals import AttemptErred, AttemptStopped, AttemptSucceeded, Signal
+from gql_app.core.values import Json
+from gql_app.engine.outputs import as_value, encode_output
+from gql_app.ports import Clock, RunRepository, Tool, ToolContext, Tools
+from gql_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+MESSAGE_CHARACTERS: Final = 2_000
+"""What is kept of an error's message."""
+
+
+class Call:
+    """One attempt of a node, while it goes on."""
+
+    __slots__ = ("abandoned", "attempt", "beat_at", "in_thread", "isolation", "node", "started", "stopping", "task")
+
+    def __init__(self, node: NodeKey, attempt: int) -> None:
+        self.node = node
+        self.attempt = attempt
+        self.isolation = "async"
+        self.started = False
+        self.stopping = False
+        self.abandoned = False
+        self.in_thread = False
+        self.beat_at: datetime | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def stopped(self) -> bool:
+        """Whether the attempt was asked to stop."""
+        return self.stopping or self.abandoned
+
+    def interrupt(self) -> None:
+        """Cancel the task, unless it has not begun: it looks for itself then."""
+        if self.started and self.task is not None:
+            self.task.cancel()
+
+
+Told: TypeAlias = Callable[[Call, Signal, dict[str, bytes]], None]
+"""Hears of a call that has ended: what to tell the machine, and the values to store with it."""
+
+
+class Caller:
+    """Makes the calls of all runs and keeps count of those whose attempt has ended but that still go on."""
+
+    def __init__(
+        self,
+        *,
+        repository: RunRepository,
+        tools: Tools,
+        clock: Clock,
+        settings: Settings,
+        random: Callable[[], float],
+    ) -> None:
+        self._repository = repository
+        self._tools = tools
+        self._clock = clock
+        self._settings = settings
+        self._random = random
+        # Slots bound the threads of attempts in flight, and leftovers are refused beyond their own bound.
+        self._threads = anyio.CapacityLimiter(settings.maximum_attempts_in_flight + settings.maximum_leftovers)
+        self._processes = anyio.CapacityLimiter(settings.maximum_processes)
+        self.leftovers: set[Call] = set()
+
+    def start(self, run: WorkflowRun, plan: NodePlan, attempt: int, tell: Told) -> Call:
+        """Call a node's tool; `tell` is told how it ended, with the values to store, unless it is abandoned."""
+        call = Call(plan.key, attempt)
+        call.task = asyncio.create_task(self._attempt(call, run, plan, tell))
+        return call
+
+    def stop(self, call: Call) -> None:
+        """Ask an attempt to stop; its end is told as always. A thread is asked by the flag in its context only."""
+        call.stopping = True
+        if call.isolation != "thread":
+            call.interrupt()
+
+    def abandon(self, call: Call) -> None:
+        """Ask an attempt to stop whose end nobody wants to hear of."""
+        call.abandoned = True
+        if call.isolation != "thread" or call.in_thread:
+            self.leftovers.add(call)
+        call.interrupt()
+
+    async def close(self) -> None:
+        """Give leftovers that can still be cancelled one more chance to end."""
+        tasks = [call.task for call in self.leftovers if call.task is not None and not call.task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    async def _attempt(self, call: Call, run: WorkflowRun, plan: NodePlan, tell: Told) -> None:
+        call.started = True
+        values: dict[str, bytes] = {}
+        signal: Signal
+        try:
+            if call.stopped():
+                signal = AttemptStopped(node=call.node, attempt=call.attempt)
+            else:
+                data = encode_output(await self._work(call, run, plan), self._settings.maximum_output_bytes)
+                output = as_value(data)
+                if output.sha256 is not None:
+                    values[output.sha256] = data
+                    self._check_room(run, output.size)
+                signal = AttemptSucceeded(node=call.node, attempt=call.attempt, output=output)
+        except BaseException as error:  # noqa: BLE001 - an edge: whatever a tool raises ends its attempt and nothing else
+            signal = self._ended_by(call, error)
+        if call.abandoned:
+            if not call.in_thread:
+                self.leftovers.discard(call)
+        else:
+            tell(call, signal, values)
+
+    def _ended_by(self, call: Call, error: BaseException) -> Signal:
+        if isinstance(error, asyncio.CancelledError) and call.stopped():
+            return AttemptStopped(node=call.node, attempt=call.attempt)
+        return AttemptErred(node=call.node, attempt=call.attempt, error=as_failure(error), draw=self._random())
+
+    def _check_room(self, run: WorkflowRun, size: int) -> None:
+        room = self._settings.maximum_run_bytes - run.value_bytes
+        if size > room:
+            raise InvalidOutputError(
+                f"The tool's output takes {size} bytes, but the run has room for {room} of"
+                f" {self._settings.maximum_run_bytes} left."
+            )
+
+    async def _work(self, call: Call, run: WorkflowRun, plan: NodePlan) -> Json:
+        tool = self._tools.find(plan.tool)
+        if tool is None:
+            raise ToolError(f"There is no tool {plan.tool!r} here any more.", type="UnknownTool", retryable=False)
+        call.isolation = tool.definition.isolation
+        value = await resolve(compile_template(plan.input), run, self._repository) if plan.input else plan.input
+        arguments = tool.parse(value)
+        context = self._context(call, run, plan)
+        if call.isolation == "async":
+            return await tool.call(arguments, context)
+        if len(self.leftovers) >= self._settings.maximum_leftovers:
+            raise ToolError(
+                f"{len(self.leftovers)} calls that timed out still occupy threads; no more are started.",
+                type="TooManyLeftovers",
+            )
+        if call.isolation == "process":
+            return await anyio.to_process.run_sync(
+                tool.run, arguments, self._detached(context), cancellable=True, limiter=self._processes
+            )
+        return await self._in_thread(call, tool, arguments, context)
+
+    async def _in_thread(self, call: Call, tool: Tool, arguments: Json, context: ToolContext) -> Json:
+        loop = asyncio.get_running_loop()
+
+        def work() -> Json:
+            try:
+                return tool.run(arguments, context)
+            finally:
+                call.in_thread = False
+                if call.abandoned:
+                    # The loop may be closed by now; nobody counts then.
+                    with contextlib.suppress(RuntimeError):
+                        loop.call_soon_threadsafe(self.leftovers.discard, call)
+
+        call.in_thread = True
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+
+    def _context(self, call: Call, run: WorkflowRun, plan: NodePlan) -> ToolContext:
+        seconds = plan.timeout.attempt_seconds
+        now = self._clock.now()
+
+        def beat() -> None:
+            call.beat_at = self._clock.now()
+
+        return ToolContext(
+            run_id=run.run_id,
+            namespace=run.namespace,
+            node_id=plan.key.id,
+            attempt=call.attempt,
+            deadline=None if seconds is None else now + timedelta(seconds=seconds),
+            heartbeat=beat,
+            cancelled=call.stopped,
+        )
+
+    def _detached(self, context: ToolContext) -> ToolContext:
+        """Make a context that can be sent to another process."""
+        return ToolContext(
+            run_id=context.run_id,
+            namespace=context.namespace,
+            node_id=context.node_id,
+            attempt=context.attempt,
+            deadline=context.deadline,
+        )
+
+
+async def resolve(template: Template, run: WorkflowRun, repository: RunRepository) -> Json:
+    """Evaluate a template in a run. Raises `ExpressionError`."""
+    if not template.expressions:
+        return template.value
+    stored = {
+        value.sha256: await repository.value(run.namespace, run.run_id, value.sha256)
+        for value in values_of(run, template.paths)
+        if value.sha256 is not None
+    }
+    try:
+        return template.evaluate(scope(run, template.paths, stored))
+    except EvaluationFailed as error:
+        raise ExpressionError(str(error)) from None
+
+
+def as_failure(error: BaseException) -> Failure:
+    """Say of an exception what a run's log keeps."""
+    if isinstance(error, ToolError):
+        after = error.retry_after
+        return Failure(
+            _text(error.type),
+            _message(error),
+            error.retryable,
+            after if after is None or math.isfinite(after) else None,
+        )
+    return Failure(_text(type(error).__name__), _message(error))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return _text(str(error))
+    except Exception:  # noqa: BLE001 - an edge: the tool's own exception class cannot say what it is
+        return "(the error has no readable message)"
+
+
+def _text(text: str) -> str:
+    """Shorten a text, and replace what is not Unicode."""
+    if len(text) > MESSAGE_CHARACTERS:
+        text = f"{text[: MESSAGE_CHARACTERS - 1]}…"
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,132 @@
+"""The asyncio executor: a driver for each run in flight, and the slots they share."""
+
+import asyncio
+import logging
+import random as random_numbers
+from collections.abc import Callable
+from typing import Final
+
+from gql_app.core.errors import OverloadedError, WorkflowNotFoundError
+from gql_app.core.events import RunEvent
+from gql_app.core.ids import Namespace, RunId
+from gql_app.core.run import WorkflowRun, fold
+from gql_app.core.signals import Begin, CancelRequested, ShuttingDown, Signal
+from gql_app.engine.calls import Caller
+from gql_app.engine.driver import RunDriver
+from gql_app.engine.slots import SlotPool
+from gql_app.ports import Clock, ExecutorLoad, RunRepository, Tools
+from gql_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+_EVENTS_A_READ: Final = 10_000
+
+
+class AsyncioExecutor:
+    """Runs workflows in this process, on the running event loop."""
+
+    def __init__(
+        self,
+        *,
+        repository: RunRepository,
+        tools: Tools,
+        clock: Clock,
+        settings: Settings,
+        random: Callable[[], float] = random_numbers.random,
+    ) -> None:
+        self.repository = repository
+        self.clock = clock
+        self.random = random
+        self.maximum_run_bytes = settings.maximum_run_bytes
+        self.closing = False
+        self.caller = Caller(repository=repository, tools=tools, clock=clock, settings=settings, random=random)
+        self.pool = SlotPool(attempts=settings.maximum_attempts_in_flight, processes=settings.maximum_processes)
+        self.pool.configure(tools.definitions())
+        self._settings = settings
+        self._drivers: dict[RunId, RunDriver] = {}
+        self._tasks: dict[RunId, asyncio.Task[None]] = {}
+
+    async def start(self, namespace: Namespace, run_id: RunId) -> None:
+        """Take a stored run over and go on with it. Raises `OverloadedError` when shut down."""
+        if self.closing:
+            raise OverloadedError("The executor is shutting down.", retry_after_seconds=5.0)
+        if run_id in self._drivers:
+            return
+        run = await self._load(namespace, run_id)
+        if run.finished_at is not None or run_id in self._drivers:
+            return
+        driver = RunDriver(run, self)
+        driver.tell(Begin(draw=self.random()))
+        self._drivers[run_id] = driver
+        task = asyncio.create_task(driver.drive())
+        self._tasks[run_id] = task
+        task.add_done_callback(lambda done: self._ended(run_id, done))
+
+    async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
+        """Tell a run something; returns once what follows is stored.
+
+        Raises `WorkflowNotFoundError` for a run that is not in flight here.
+        """
+        driver = self._drivers.get(run_id)
+        if driver is None or driver.run.namespace != namespace:
+            raise WorkflowNotFoundError(run_id)
+        await driver.ask(signal)
+
+    def load(self) -> ExecutorLoad:
+        """Tell how busy it is."""
+        return ExecutorLoad(
+            runs=len(self._drivers),
+            attempts=self.pool.executor.in_use,
+            queued=self.pool.queued(),
+            leftovers=len(self.caller.leftovers),
+            accepting=not self.closing,
+        )
+
+    async def close(self) -> None:
+        """Shut down: start nothing, give attempts in flight their grace, then record what is left as lost.
+
+        Runs stay unfinished for whoever takes them over; those of a store that is not durable are cancelled.
+        """
+        self.closing = True
+        await self._drain(self._settings.shutdown_grace_seconds)
+        last: Signal = ShuttingDown(draw=self.random())
+        if not self.repository.durable:
+            last = CancelRequested(reason="The server was shut down.")
+        for driver in self._drivers.values():
+            driver.tell(last)
+            if self.repository.durable:
+                driver.leave()
+        await self._join()
+        await self.caller.close()
+
+    async def _load(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
+        log: list[RunEvent] = []
+        while True:
+            events = await self.repository.events(namespace, run_id, after=len(log), limit=_EVENTS_A_READ)
+            log.extend(events)
+            if len(events) < _EVENTS_A_READ:
+                return fold(log)
+
+    def _ended(self, run_id: RunId, task: asyncio.Task[None]) -> None:
+        del self._drivers[run_id], self._tasks[run_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Run %s is left: its driver failed.", run_id, exc_info=error)
+
+    async def _drain(self, seconds: float) -> None:
+        """Wait until no attempt is in flight, at most so long."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(driver.in_flight for driver in self._drivers.values()):
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            await asyncio.sleep(min(left, 0.05))
+
+    async def _join(self) -> None:
+        """Wait for all drivers; those that do not end within the stop grace are left."""
+        tasks = list(self._tasks.values())
+        if not tasks:
+            return
+        _, pending = await asyncio.wait(tasks, timeout=self._settings.stop_grace_seconds + 1.0)
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
