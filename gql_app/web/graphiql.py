@@ -33,7 +33,9 @@ _PAGE: Final = """<!doctype html>
 </head>
 <body>
 <div id="graphiql"><p class="loading">Loading GraphiQL…</p></div>
-<noscript><p class="loading">GraphiQL needs JavaScript. Send queries to <code>{endpoint}</code> with any client.</p></noscript>
+<noscript>
+<p class="loading">GraphiQL needs JavaScript. Any other client can send its queries to <code>{endpoint}</code>.</p>
+</noscript>
 <script id="graphiql-config" type="application/json" nonce="{nonce}">{config}</script>
 {scripts}
 </body>
