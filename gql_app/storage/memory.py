@@ -1,0 +1,202 @@
+"""The store in memory: fast, and gone with its process."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from gql_app.core.errors import (
+    IdempotencyConflictError,
+    OverloadedError,
+    StaleWriterError,
+    WorkflowNotFoundError,
+    WorkflowRemovedError,
+)
+from gql_app.core.events import RunEvent, WorkflowSubmitted
+from gql_app.core.ids import Namespace, RunId
+from gql_app.ports import Clock, IdempotencyKey, RunPage, RunQuery, RunSummary
+from gql_app.settings import Settings
+from gql_app.storage.shelf import Shelf
+from gql_app.storage.stored import StoredRun
+
+FRESH_RUNS: Final = 256
+FRESH_EVENTS: Final = 20_000
+"""The logs of the runs that finished last stay unpacked: they are read most, and a burst pays nothing for packing."""
+
+
+class MemoryRunRepository:
+    """Runs in memory. A finished run goes when there are too many, when it is too old, or when all take too much."""
+
+    durable: Final = False
+
+    def __init__(self, *, clock: Clock, settings: Settings) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._retention = timedelta(seconds=settings.retention_seconds)
+        self._shelves: dict[Namespace, Shelf] = {}
+        self._keys: dict[tuple[Namespace, str], tuple[str, RunId]] = {}
+        self._unfinished: dict[tuple[Namespace, RunId], StoredRun] = {}
+        self._finished: deque[tuple[datetime, StoredRun]] = deque()
+        self._finished_bytes = 0
+        self._fresh: deque[StoredRun] = deque()
+        self._fresh_events = 0
+
+    async def create(
+        self,
+        events: Sequence[RunEvent],
+        *,
+        values: Mapping[str, bytes],
+        idempotency: IdempotencyKey | None = None,
+    ) -> RunId:
+        """Store a new run, or tell which run its idempotency key belongs to."""
+        first = events[0] if events else None
+        if not isinstance(first, WorkflowSubmitted):
+            raise ValueError(f"A run's log begins with WorkflowSubmitted, not with {first!r}.")
+        self._expire()
+        there = self._find_by_key(first.namespace, idempotency)
+        if there is not None:
+            return there
+        shelf = self._shelves.get(first.namespace)
+        known = shelf and shelf.find(first.run_id)
+        if known:
+            self._check_repeated(known, 0, events)
+            return known.run_id
+        self._admit()
+        run = StoredRun(first)
+        run.append(events, values)
+        self._add(run, idempotency)
+        return run.run_id
+
+    async def append(
+        self,
+        namespace: Namespace,
+        run_id: RunId,
+        expected_sequence: int,
+        events: Sequence[RunEvent],
+        *,
+        values: Mapping[str, bytes],
+    ) -> None:
+        """Append events to a run's log, all or none, and wake whoever waits for them."""
+        run = self._unfinished.get((namespace, run_id)) or self._find(namespace, run_id)
+        if run.sequence != expected_sequence:
+            self._check_repeated(run, expected_sequence, events)
+            return
+        run.append(events, values)
+        if run.finished_at is not None:
+            self._finish(run, run.finished_at)
+
+    async def events(self, namespace: Namespace, run_id: RunId, *, after: int, limit: int) -> Sequence[RunEvent]:
+        """Read up to `limit` events after the sequence `after`, in order."""
+        return self._find(namespace, run_id).read(after, limit)
+
+    async def wait(self, namespace: Namespace, run_id: RunId, *, after: int) -> None:
+        """Return once there are events after `after`, or the run has ended."""
+        run = self._find(namespace, run_id)
+        while run.sequence <= after and run.finished_at is None:
+            await run.more().wait()
+            shelf = self._shelves.get(namespace)
+            if shelf is None or shelf.find(run_id) is not run:
+                raise WorkflowRemovedError(run_id)
+
+    async def value(self, namespace: Namespace, run_id: RunId, sha256: str) -> bytes:
+        """Read a stored value. Raises `KeyError` for one that is not there."""
+        return self._find(namespace, run_id).values[sha256]
+
+    async def summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
+        """Read a run's summary."""
+        return self._find(namespace, run_id).summary()
+
+    async def list(self, namespace: Namespace, query: RunQuery) -> RunPage:
+        """List runs."""
+        self._expire()
+        return self._shelves.get(namespace, Shelf()).page(query)
+
+    async def unfinished(self) -> Sequence[tuple[Namespace, RunId]]:
+        """Tell all runs that have not ended, oldest first."""
+        runs = sorted(self._unfinished.values(), key=lambda run: (run.created_at, run.run_id))
+        return [(run.namespace, run.run_id) for run in runs]
+
+    async def close(self) -> None:
+        """Forget everything; whoever waits is told that the run is gone."""
+        unfinished = list(self._unfinished.values())
+        for table in (self._shelves, self._keys, self._unfinished, self._finished, self._fresh):
+            table.clear()
+        self._finished_bytes = self._fresh_events = 0
+        for run in unfinished:
+            run.wake()
+
+    def _find(self, namespace: Namespace, run_id: RunId) -> StoredRun:
+        if self._finished:
+            self._expire()
+        shelf = self._shelves.get(namespace)
+        run = shelf.find(run_id) if shelf is not None else None
+        if run is None:
+            raise WorkflowNotFoundError(run_id)
+        return run
+
+    def _find_by_key(self, namespace: Namespace, idempotency: IdempotencyKey | None) -> RunId | None:
+        used = self._keys.get((namespace, idempotency.key)) if idempotency is not None else None
+        if idempotency is None or used is None:
+            return None
+        fingerprint, run_id = used
+        if fingerprint != idempotency.fingerprint:
+            raise IdempotencyConflictError(run_id, idempotency.key)
+        return run_id
+
+    def _check_repeated(self, run: StoredRun, after: int, events: Sequence[RunEvent]) -> None:
+        """Let the same events at the same place pass: their writer has not heard that they are stored."""
+        if not run.holds(after, events):
+            raise StaleWriterError(run.run_id, after, run.sequence)
+
+    def _admit(self) -> None:
+        limit = self._settings.maximum_runs_in_flight
+        if len(self._unfinished) >= limit:
+            raise OverloadedError(f"There are {limit} runs in flight, as many as there may be.", 1.0)
+
+    def _add(self, run: StoredRun, idempotency: IdempotencyKey | None) -> None:
+        self._shelves.setdefault(run.namespace, Shelf()).add(run)
+        if idempotency is not None:
+            run.idempotency_key = idempotency.key
+            self._keys[run.namespace, idempotency.key] = idempotency.fingerprint, run.run_id
+        if run.finished_at is None:
+            self._unfinished[run.namespace, run.run_id] = run
+        else:
+            self._finish(run, run.finished_at)
+
+    def _finish(self, run: StoredRun, at: datetime) -> None:
+        self._unfinished.pop((run.namespace, run.run_id), None)
+        self._finished.append((at, run))
+        self._finished_bytes += run.value_bytes
+        self._fresh.append(run)
+        self._fresh_events += run.sequence
+        while len(self._fresh) > FRESH_RUNS or (self._fresh_events > FRESH_EVENTS and len(self._fresh) > 1):
+            packed = self._fresh.popleft()
+            self._fresh_events -= packed.sequence
+            packed.pack()
+        self._expire()
+
+    def _expire(self) -> None:
+        """Remove finished runs, those that finished first before others, but never the last one for its size."""
+        finished = self._finished
+        if not finished:
+            return
+        oldest_kept = self._clock.now() - self._retention
+        while finished and (
+            len(finished) > self._settings.retention_runs
+            or finished[0][0] <= oldest_kept
+            or (self._finished_bytes > self._settings.retention_bytes and len(finished) > 1)
+        ):
+            self._remove(finished.popleft()[1])
+
+    def _remove(self, run: StoredRun) -> None:
+        self._finished_bytes -= run.value_bytes
+        if self._fresh and self._fresh[0] is run:
+            self._fresh.popleft()
+            self._fresh_events -= run.sequence
+        shelf = self._shelves[run.namespace]
+        shelf.remove(run)
+        if not shelf:
+            del self._shelves[run.namespace]
+        if run.idempotency_key is not None:
+            del self._keys[run.namespace, run.idempotency_key]
+        run.wake()
