@@ -1,22 +1,19 @@
 """The binding to the CEL library: compiles an expression, evaluates it, and makes its result JSON."""
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Final
 
 # The wheel has type stubs but no py.typed marker.
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from gql_app.core.cel_syntax import ROOTS, Mention, Syntax, find_position, read_syntax
+from gql_app.core.cel_values import NotJson, check_data, to_json
 from gql_app.core.errors import ExpressionError
 from gql_app.core.values import Json
 
 MAXIMUM_BYTES: Final = 2048
 MAXIMUM_COMPREHENSIONS: Final = 2
-MAXIMUM_DEPTH: Final = 100
-"""How deeply lists and maps may be nested in a template or a result."""
 
 SCOPE_HINT: Final = (
     "In scope are `input`, `run.id`, `nodes.<id>.output`, `.status` and `.error`, and CEL's standard functions."
@@ -28,11 +25,14 @@ DEPTH_HINT: Final = (
 )
 COMPREHENSIONS_HINT: Final = "`map`, `filter`, `all`, `exists` and `exists_one` are some. Split it over several nodes."
 QUOTED_CHARACTERS: Final = 200
+MAXIMUM_PROBLEMS: Final = 3
+"""How much of what CEL says about one expression is told; the first problem often causes the others."""
 
 _NODE_FIELDS: Final = ("output", "status", "error")
-_SMALLEST, _BIGGEST = -(2**63), 2**64 - 1
 _ENVIRONMENT: Final = cel.NewEnv(variables=dict.fromkeys(sorted(ROOTS), cel.Type.DYN))
 _ERROR: Final = cel.Type.ERROR
+_PLACE: Final = re.compile(r"^(\d+):(\d+): ")
+_MIXED_NUMBERS: Final = re.compile(r"\((u?int(64)?, double|double, u?int(64)?)\)")
 _NO_OVERLOAD: Final = "found no matching overload"
 
 
@@ -70,20 +70,24 @@ class Program:
     def evaluate(self, variables: Mapping[str, Json]) -> Json:
         """Evaluate with these variables; the result is JSON that shares nothing with them."""
         try:
+            for variable in variables.values():
+                check_data(variable)
             result = self._compiled.eval(data=variables)
             value = result.plain_value()
             failed = result.type() == _ERROR
+        except NotJson as error:
+            raise EvaluationFailed(self.text, str(error)) from None
         except RuntimeError as error:
-            raise EvaluationFailed(self.text, f"CEL cannot take the data: {error}") from error
+            raise EvaluationFailed(self.text, f"CEL cannot take the data: {shorten(str(error))}.") from None
         if failed:
             raise EvaluationFailed(self.text, _explain(str(value)))
         return self.to_json(value)
 
     def to_json(self, value: Json) -> Json:
-        """Copy a result as JSON: timestamps and durations become ISO 8601 strings, what has no JSON form is refused."""
+        """Copy a result as JSON, or fail."""
         try:
-            return _to_json(value, MAXIMUM_DEPTH)
-        except _NotJson as error:
+            return to_json(value)
+        except NotJson as error:
             raise EvaluationFailed(self.text, str(error)) from None
 
 
@@ -96,9 +100,7 @@ def _check_size(text: str) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidExpression(
-            "The expression holds half of a surrogate pair, which is not a character.", text
-        ) from None
+        raise InvalidExpression("The expression holds half of a surrogate pair: that is no character.", text) from None
     if size > MAXIMUM_BYTES:
         message = f"The expression `{shorten(text)}` is {size} bytes long; {MAXIMUM_BYTES} are allowed."
         raise InvalidExpression(message, text, hint="Split it over several nodes, or give the tool the data.")
@@ -124,14 +126,15 @@ def _only_overloads(message: str) -> bool:
 
 
 def _refusal(message: str, text: str) -> InvalidExpression:
-    """Say in our words what CEL said, keeping its caret line."""
-    message = message.removeprefix("INVALID_ARGUMENT: ").removeprefix("CANCELLED: ")
-    message = re.sub(r" \[[A-Z_]+\]$", "", message).replace(" (in container '')", "")
-    message = re.sub(r"ERROR: <input>:-1:-1: ", "", message)
-    message = re.sub(r"ERROR: <input>:(\d+):(\d+): ", r"line \1, column \2: ", message)
-    # The depth limit is told once per level.
-    lines = dict.fromkeys(message.splitlines()) if "recursion" in message else message.splitlines()
-    return InvalidExpression("\n".join(lines), text, hint=_hint(message))
+    """Say in our words what CEL said, each problem once and with its caret line."""
+    message = re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", message).replace(" (in container '')", "")
+    found = dict.fromkeys(part.rstrip() for part in re.split(r"^ERROR: <input>:", message, flags=re.MULTILINE))
+    problems = [_PLACE.sub(r"line \1, column \2: ", part).removeprefix("-1:-1: ") for part in found if part]
+    hint = _hint(problems[0].partition("\n")[0])
+    told = problems[:MAXIMUM_PROBLEMS]
+    if more := len(problems) - len(told):
+        told.append(f"(and {more} more)")
+    return InvalidExpression("\n".join(told), text, hint=hint)
 
 
 class _Checker:
@@ -184,71 +187,16 @@ def _hint(reason: str) -> str | None:
         return DEPTH_HINT
     if "overload" not in reason:
         return None
-    if "double" in reason and "int" in reason:
+    if _MIXED_NUMBERS.search(reason):
         return NUMBERS_HINT
     return TEXT_HINT if "_+_" in reason and "string" in reason else None
 
 
 def _explain(reason: str) -> str:
     """Turn CEL's `NOT_FOUND: Key not found in map : "a"` into a sentence for people."""
-    reason = re.sub(r"^[A-Z_]+: ", "", reason)
+    reason = shorten(re.sub(r"^[A-Z_]+: ", "", reason))
     if missing := re.fullmatch(r"Key not found in map : (.*)", reason, re.DOTALL):
         return f"there is no key {missing[1]}. Use `has()` to ask first."
     if reason == "Applying SELECT to non-message type":
         return "a name is selected from something that is not a map."
     return " ".join(filter(None, (f"{reason.rstrip('.')}.", _hint(reason))))
-
-
-class _NotJson(Exception):
-    """A value has no JSON form; the message says which and why."""
-
-
-def _to_json(value: Json, depth: int) -> Json:
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return value
-    if kind is int:
-        if _SMALLEST <= value <= _BIGGEST:
-            return value
-        raise _NotJson(f"the integer {shorten(hex(value))} does not fit 64 bits.")
-    if kind is float:
-        if math.isfinite(value):
-            return value
-        raise _NotJson(f"the result holds {value}, which is not JSON.")
-    if depth == 0:
-        raise _NotJson(f"the result is nested deeper than {MAXIMUM_DEPTH} levels.")
-    if kind is list:
-        return [_to_json(item, depth - 1) for item in value]
-    if kind is dict:
-        return {_key(name): _to_json(item, depth - 1) for name, item in value.items()}
-    return _convert(value)
-
-
-def _key(name: Json) -> str:
-    if isinstance(name, str):
-        return name
-    raise _NotJson(f"the result holds a map with the key {name!r}; JSON's keys are strings.")
-
-
-def _convert(value: Json) -> str:
-    match value:
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case timedelta():
-            return _iso_duration(value)
-        case str():
-            return str(value)
-        case bytes() | bytearray():
-            raise _NotJson("the result holds bytes, which are not JSON. Write `string(x)` if they are text.")
-        case cel.Type():
-            raise _NotJson(f"the result holds the type {value.name()}, which is not JSON.")
-        case _:
-            raise _NotJson(f"the result holds a {type(value).__name__}, which is not JSON.")
-
-
-def _iso_duration(duration: timedelta) -> str:
-    """Write a duration in seconds, as ISO 8601 has it: `PT1.5S`."""
-    microseconds = duration // timedelta(microseconds=1)
-    seconds, fraction = divmod(abs(microseconds), 1_000_000)
-    decimals = f".{fraction:06}".rstrip("0") if fraction else ""
-    return f"{'-' if microseconds < 0 else ''}PT{seconds}{decimals}S"

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from gql_app.core.cel import MAXIMUM_DEPTH, EvaluationFailed, InvalidExpression, Program
+from gql_app.core.cel import EvaluationFailed, InvalidExpression, Program
 from gql_app.core.cel_syntax import Path
+from gql_app.core.cel_values import MAXIMUM_DEPTH
 from gql_app.core.templates import OPENING, Hole, Piece, escape_template, split_template
 from gql_app.core.values import Json
 
@@ -237,7 +238,8 @@ def _grow(paths: Iterable[Path]) -> _Tree:
 def _prune(value: Json, tree: _Tree | None) -> Json:
     """Keep what the tree mentions; what does not exist is left out, what is not a map is CEL's to complain about."""
     if tree is None or not isinstance(value, Mapping):
-        return value
+        # CEL knows `str` alone, and a status is an enum.
+        return str(value) if isinstance(value, str) else value
     return {name: _prune(value[name], branch) for name, branch in tree.items() if name in value}
 
 
