@@ -246,7 +246,6 @@ def test_the_documentation_shows_the_schema(visit: Visit) -> None:
 
 
 def test_fields_of_the_schema_are_offered_while_typing(visit: Visit) -> None:
-    expect(visit.page.get_by_role("button", name="Show Documentation Explorer")).to_be_enabled()
     visit.page.get_by_role("button", name="New tab").click()
 
     visit.page.locator(".graphiql-query-editor .CodeMirror").click()
@@ -295,17 +294,43 @@ def test_the_users_own_tabs_are_there_on_the_next_visit(visit: Visit) -> None:
 
 
 def test_another_graphiql_at_the_same_address_does_not_take_the_place_of_our_tabs(
-    context: BrowserContext, visit: Visit
+    context: BrowserContext, server_url: str
 ) -> None:
-    state = {"activeTabIndex": 0, "tabs": []}
-    context.clear_cookies()
-    visit.page.evaluate("localStorage.clear()")
-    visit.page.evaluate("(state) => localStorage.setItem('graphiql:tabState', state)", json.dumps(state))
+    theirs = {
+        "id": "1",
+        "title": "Theirs",
+        "query": "{ theirs }",
+        "variables": "",
+        "headers": "",
+        "operationName": None,
+    }
+    state = json.dumps({"activeTabIndex": 0, "tabs": [theirs | {"response": None}]})
+    page = context.new_page()
+    page.add_init_script(f"localStorage.setItem('graphiql:tabState', {json.dumps(state)})")
 
-    other = context.new_page()
-    other.goto(visit.url)
+    page.goto(server_url)
 
-    expect(other.get_by_role("tab")).to_contain_text(["ReadGreeting", "WatchMessages"])
+    expect(page.get_by_role("tab")).to_contain_text(["ReadGreeting", "WatchMessages"])
+
+
+def test_a_browser_that_keeps_nothing_shows_the_page_too(context: BrowserContext, server_url: str) -> None:
+    page = context.new_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
+    )
+
+    page.goto(server_url)
+
+    expect(page.locator(".graphiql-editor-tool")).to_contain_text('"name"')
+
+
+def test_a_script_that_does_not_load_is_named(context: BrowserContext, server_url: str) -> None:
+    page = context.new_page()
+    page.route("**/react.production.min.js", lambda route: route.abort())
+
+    page.goto(server_url)
+
+    expect(page.locator("#graphiql")).to_contain_text("GraphiQL cannot start: React")
 
 
 def test_dialogs_and_menus_open_under_the_policy(visit: Visit) -> None:
