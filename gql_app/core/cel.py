@@ -31,6 +31,7 @@ MAXIMUM_PROBLEMS: Final = 3
 _NODE_FIELDS: Final = ("output", "status", "error")
 _ENVIRONMENT: Final = cel.NewEnv(variables=dict.fromkeys(sorted(ROOTS), cel.Type.DYN))
 _ERROR: Final = cel.Type.ERROR
+_STATUS: Final = re.compile(r"\A[A-Z_]+: (?!<)| \[[A-Z_]+\]\Z")
 _PLACE: Final = re.compile(r"^(\d+):(\d+): ")
 _MIXED_NUMBERS: Final = re.compile(r"\((u?int(64)?, double|double, u?int(64)?)\)")
 _NO_OVERLOAD: Final = "found no matching overload"
@@ -78,7 +79,7 @@ class Program:
         except NotJson as error:
             raise EvaluationFailed(self.text, str(error)) from None
         except RuntimeError as error:
-            raise EvaluationFailed(self.text, f"CEL cannot take the data: {shorten(str(error))}.") from None
+            raise EvaluationFailed(self.text, _explain(str(error))) from None
         if failed:
             raise EvaluationFailed(self.text, _explain(str(value)))
         return self.to_json(value)
@@ -127,7 +128,7 @@ def _only_overloads(message: str) -> bool:
 
 def _refusal(message: str, text: str) -> InvalidExpression:
     """Say in our words what CEL said, each problem once and with its caret line."""
-    message = re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", message).replace(" (in container '')", "")
+    message = _STATUS.sub("", message).replace(" (in container '')", "")
     found = dict.fromkeys(part.rstrip() for part in re.split(r"^ERROR: <input>:", message, flags=re.MULTILINE))
     problems = [_PLACE.sub(r"line \1, column \2: ", part).removeprefix("-1:-1: ") for part in found if part]
     hint = _hint(problems[0].partition("\n")[0])
@@ -194,7 +195,9 @@ def _hint(reason: str) -> str | None:
 
 def _explain(reason: str) -> str:
     """Turn CEL's `NOT_FOUND: Key not found in map : "a"` into a sentence for people."""
-    reason = shorten(re.sub(r"^[A-Z_]+: ", "", reason))
+    reason = shorten(_STATUS.sub("", reason))
+    if reason.startswith("basic_string"):
+        return "a text in the data holds half of a surrogate pair: that is no character."
     if missing := re.fullmatch(r"Key not found in map : (.*)", reason, re.DOTALL):
         return f"there is no key {missing[1]}. Use `has()` to ask first."
     if reason == "Applying SELECT to non-message type":

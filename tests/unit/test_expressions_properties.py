@@ -5,8 +5,20 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gql_app.core.expressions import compile_expression, compile_template, escape_template
+from gql_app.core.expressions import (
+    EvaluationFailed,
+    InvalidExpression,
+    compile_expression,
+    compile_template,
+    escape_template,
+)
 from gql_app.core.values import Json
+
+TOKENS = """
+    input nodes run .a .l .output .status .id [0] ['k'] ( ) [ ] { } : , + - * / % ? == < && || ! in 1 2.5 3u 'x' b'z'
+    null true x y .map(x, .filter(y, .all(x, has( size( string( int( double( duration( timestamp( type( .matches(
+    '1s' '2020-01-01T00:00:00Z' nodes.a.output nodes.a.output.k input.l input.m
+""".split()
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(st.sampled_from("${}'\"\\rb a\n") | CHARACTERS)
@@ -89,3 +101,15 @@ def test_a_path_is_read_from_the_expression_however_it_is_written(names: list[st
     paths = {compile_expression(text).paths for text in (selected, indexed, f"has({selected})", f"[{indexed}]")}
 
     assert paths == {(("input", *names),)}
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=12), values(TEXTS), values(TEXTS))
+def test_anything_written_is_refused_or_fails_clearly_or_gives_json(tokens: list[str], one: Json, other: Json) -> None:
+    scope = {"input": {"a": one, "l": [other], "m": {"k": one}}, "nodes": {"a": {"output": other}}, "run": {"id": "r"}}
+
+    try:
+        result = compile_expression("".join(tokens)).evaluate(scope)
+    except (InvalidExpression, EvaluationFailed) as error:
+        assert str(error)
+    else:
+        assert json.loads(json.dumps(result, allow_nan=False)) == result
