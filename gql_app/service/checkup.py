@@ -1,0 +1,56 @@
+"""Looks after the health of the service."""
+
+import logging
+from importlib.metadata import version
+from typing import Final
+
+from gql_app.core.ids import DEFAULT_NAMESPACE
+from gql_app.ports import Clock, Executor, ExecutorLoad, RunQuery, RunRepository
+from gql_app.service.answers import Health, HealthCheck, HealthStatus
+from gql_app.settings import Settings
+
+logger: Final = logging.getLogger(__name__)
+
+
+class Checkup:
+    """Examines the parts of the service."""
+
+    def __init__(self, repository: RunRepository, executor: Executor, clock: Clock, settings: Settings) -> None:
+        self._repository = repository
+        self._executor = executor
+        self._clock = clock
+        self._settings = settings
+        self._started_at = clock.now()
+        self._version = version("gql-app")
+
+    async def examine(self) -> Health:
+        """Tell how every part is."""
+        load = self._executor.load()
+        checks = (self._check_executor(load), await self._check_store())
+        well = all(check.status is HealthStatus.OK for check in checks)
+        return Health(
+            status=HealthStatus.OK if well else HealthStatus.DEGRADED,
+            checks=checks,
+            version=self._version,
+            uptime_seconds=(self._clock.now() - self._started_at).total_seconds(),
+            leftovers=load.leftovers,
+        )
+
+    def _check_executor(self, load: ExecutorLoad) -> HealthCheck:
+        if not load.accepting:
+            return _check("executor", "It is shutting down and takes no new runs.")
+        if load.leftovers >= self._settings.maximum_leftovers:
+            return _check("executor", f"{load.leftovers} calls of tools go on although their attempts have ended.")
+        return _check("executor", None)
+
+    async def _check_store(self) -> HealthCheck:
+        try:
+            await self._repository.list(DEFAULT_NAMESPACE, RunQuery(limit=1))
+        except Exception:
+            logger.exception("The store does not answer.")
+            return _check("store", "It does not answer; the log says why.")
+        return _check("store", None)
+
+
+def _check(name: str, message: str | None) -> HealthCheck:
+    return HealthCheck(name=name, status=HealthStatus.DEGRADED if message else HealthStatus.OK, message=message)

@@ -1,0 +1,175 @@
+"""Reads runs: folds their logs once for all readers, and goes on from there when more is asked."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from gql_app.core.codec import encode_event
+from gql_app.core.errors import WorkflowNotFoundError
+from gql_app.core.events import RunEvent, WorkflowSubmitted
+from gql_app.core.ids import Namespace, NodeKey, RunId
+from gql_app.core.run import NodeRun, WorkflowRun, evolve, fold
+from gql_app.ports import RunRepository
+from gql_app.service.answers import Update
+
+PAGE_EVENTS: Final = 1_000
+"""So many events are folded before others get their turn."""
+UPDATE_EVENTS: Final = 500
+UPDATE_BYTES: Final = 256 << 10
+CACHED_RUNS: Final = 256
+CACHED_NODES: Final = 100_000
+CACHED_UPDATES: Final = 64
+
+Address: TypeAlias = tuple[Namespace, RunId]
+
+
+class Folded:
+    """A run as far as it has been folded. `lock` lets one reader at a time go on with it."""
+
+    __slots__ = ("_copy", "lock", "run")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.run: WorkflowRun | None = None
+        self._copy: WorkflowRun | None = None
+
+    @property
+    def sequence(self) -> int:
+        """How far it has been folded."""
+        return self.run.sequence if self.run is not None else 0
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes it has."""
+        return len(self.run.nodes) if self.run is not None else 0
+
+    def advance(self, events: Sequence[RunEvent]) -> None:
+        """Fold the events that follow."""
+        if self.run is None:
+            self.run = fold(events)
+            return
+        for event in events:
+            evolve(self.run, event)
+
+    def copy(self) -> WorkflowRun:
+        """Give the run as it is now, which never changes: the same to all until there are more events."""
+        run = self.run
+        assert run is not None
+        if self._copy is None or self._copy.sequence != run.sequence:
+            self._copy = run if run.status.final else run.copy()
+        return self._copy
+
+
+class RunReader:
+    """Shows runs to any number of readers; what it keeps is bounded, and nothing of it is lost with it."""
+
+    def __init__(self, repository: RunRepository) -> None:
+        self._repository = repository
+        self._folded: OrderedDict[Address, Folded] = OrderedDict()
+        self._nodes = 0
+        self._updates: OrderedDict[tuple[Address, int | None, int], Update] = OrderedDict()
+
+    async def current(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
+        """Give the run as it is now. Raises `WorkflowNotFoundError`."""
+        folded = self._find((namespace, run_id))
+        async with folded.lock:
+            await self._advance((namespace, run_id), folded)
+            return folded.copy()
+
+    async def first_update(self, namespace: Namespace, run_id: RunId) -> Update:
+        """Tell the state now, without events."""
+        run = await self.current(namespace, run_id)
+        key = ((namespace, run_id), None, run.sequence)
+        return self._cached(key) or self._cache(key, Update(sequence=run.sequence, events=(), changed=(), run=run))
+
+    async def update(self, namespace: Namespace, run_id: RunId, after: int) -> Update | None:
+        """Tell what happened after the sequence `after`, or as much of it as an update holds; None if nothing did."""
+        address = (namespace, run_id)
+        folded = self._find(address)
+        async with folded.lock:
+            await self._advance(address, folded)
+            if folded.sequence <= after:
+                return None
+            key = (address, after, folded.sequence)
+            update = self._cached(key)
+            if update is None:
+                events = await self._repository.events(namespace, run_id, after=after, limit=UPDATE_EVENTS)
+                update = self._cache(key, _make_update(_fitting(events), folded.copy()))
+            return update
+
+    async def _advance(self, address: Address, folded: Folded) -> None:
+        namespace, run_id = address
+        before = folded.node_count
+        try:
+            while True:
+                after = folded.sequence
+                events = await self._repository.events(namespace, run_id, after=after, limit=PAGE_EVENTS)
+                if events:
+                    folded.advance(events)
+                if len(events) < PAGE_EVENTS:
+                    break
+                await asyncio.sleep(0)
+        except WorkflowNotFoundError:
+            self._forget(address)
+            raise
+        finally:
+            if folded.node_count != before and self._folded.get(address) is folded:
+                self._nodes += folded.node_count - before
+                self._trim()
+
+    def _find(self, address: Address) -> Folded:
+        folded = self._folded.get(address)
+        if folded is None:
+            folded = self._folded[address] = Folded()
+            self._trim()
+        self._folded.move_to_end(address)
+        return folded
+
+    def _forget(self, address: Address) -> None:
+        folded = self._folded.pop(address, None)
+        if folded is not None:
+            self._nodes -= folded.node_count
+
+    def _trim(self) -> None:
+        while len(self._folded) > CACHED_RUNS or (self._nodes > CACHED_NODES and len(self._folded) > 1):
+            self._forget(next(iter(self._folded)))
+
+    def _cached(self, key: tuple[Address, int | None, int]) -> Update | None:
+        update = self._updates.get(key)
+        if update is not None:
+            self._updates.move_to_end(key)
+        return update
+
+    def _cache(self, key: tuple[Address, int | None, int], update: Update) -> Update:
+        self._updates[key] = update
+        if len(self._updates) > CACHED_UPDATES:
+            self._updates.popitem(last=False)
+        return update
+
+
+def _fitting(events: Sequence[RunEvent]) -> Sequence[RunEvent]:
+    """Take as many events as an update holds, and one at least."""
+    size = 0
+    for count, event in enumerate(events):
+        size += _size(event)
+        if size > UPDATE_BYTES and count:
+            return events[:count]
+    return events
+
+
+def _size(event: RunEvent) -> int:
+    """Tell an event's size; that of the first is taken from the document, which its plan is made of."""
+    if isinstance(event, WorkflowSubmitted):
+        return len(memoryview(event.document)) * 2 + event.input.size
+    return len(encode_event(event))
+
+
+def _make_update(events: Sequence[RunEvent], run: WorkflowRun) -> Update:
+    changed: dict[int, NodeRun] = {}
+    for event in events:
+        key: NodeKey | None = getattr(event, "node", None)
+        if key is not None:
+            node = run.node(key)
+            changed[node.index] = node
+    return Update(sequence=events[-1].sequence, events=tuple(events), changed=tuple(changed.values()), run=run)

@@ -1,0 +1,82 @@
+"""Makes the first events of a run, and the values they refer to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from gql_app.core.errors import InvalidWorkflowError, Problem, ProblemCode
+from gql_app.core.events import NodeReused, RunEvent, SkipReason, WorkflowSubmitted
+from gql_app.core.ids import Namespace, RunId
+from gql_app.core.planning import Planned
+from gql_app.core.run import NodeRun, NodeStatus, WorkflowRun
+from gql_app.core.values import INLINE_BYTES, Json, Value
+
+
+class Submission(NamedTuple):
+    """A run that is to be stored."""
+
+    run_id: RunId
+    events: list[RunEvent]
+    values: dict[str, bytes]
+
+
+def make_submission(
+    planned: Planned, *, namespace: Namespace, run_id: RunId, at: datetime, maximum_bytes: int, retry_of: RunId | None
+) -> Submission:
+    """Make a run of what was planned. Raises `InvalidWorkflowError` if its input is bigger than a run may be."""
+    values: dict[str, bytes] = {}
+    submitted = WorkflowSubmitted(
+        sequence=1,
+        at=at,
+        run_id=run_id,
+        namespace=namespace,
+        plan=planned.plan,
+        document=msgspec.Raw(planned.document),
+        input=_make_value(planned.input, values, maximum_bytes),
+        labels=planned.labels,
+        retry_of=retry_of,
+    )
+    return Submission(run_id, [submitted], values)
+
+
+def reuse(submission: Submission, nodes: Sequence[NodeRun]) -> None:
+    """Carry completed nodes over into a run that is to be stored."""
+    at = submission.events[0].at
+    for node in nodes:
+        sequence = len(submission.events) + 1
+        submission.events.append(NodeReused(sequence=sequence, at=at, node=node.key, output=node.output))
+
+
+def reusable(run: WorkflowRun) -> list[NodeRun]:
+    """Tell the completed nodes whose outputs still hold when everything else runs again.
+
+    A node that completed after one that failed and may now complete is not among them.
+    """
+    repeated = [node.index for node in run.nodes if _may_differ(node)]
+    seen = set(repeated)
+    while repeated:
+        for dependent in run.topology.dependents[repeated.pop()]:
+            if dependent not in seen:
+                seen.add(dependent)
+                repeated.append(dependent)
+    return [node for node in run.nodes if node.status is NodeStatus.COMPLETED and node.index not in seen]
+
+
+def _may_differ(node: NodeRun) -> bool:
+    skipped_by_itself = node.status is NodeStatus.SKIPPED and node.skip_reason is not SkipReason.WORKFLOW_STOPPING
+    return node.status is not NodeStatus.COMPLETED and not skipped_by_itself
+
+
+def _make_value(value: Json, values: dict[str, bytes], maximum_bytes: int) -> Value:
+    data = msgspec.json.encode(value)
+    if len(data) > maximum_bytes:
+        message = f"The input takes {len(data)} bytes; the values of a run may take {maximum_bytes}."
+        raise InvalidWorkflowError([Problem(code=ProblemCode.LIMIT_EXCEEDED, message=message, pointer="/input")])
+    if len(data) <= INLINE_BYTES:
+        return Value(msgspec.Raw(data), len(data))
+    digest = sha256(data).hexdigest()
+    values[digest] = data
+    return Value(size=len(data), sha256=digest)

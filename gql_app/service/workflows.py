@@ -1,0 +1,255 @@
+"""The service: every use case of workflows, for one caller's namespace at a time."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from gql_app.core.errors import (
+    ExpressionError,
+    InvalidArgumentError,
+    InvalidCursorError,
+    OverloadedError,
+    WorkflowAlreadyFinishedError,
+    WorkflowNotFinishedError,
+    WorkflowNotFoundError,
+    WorkflowRemovedError,
+)
+from gql_app.core.events import Outcome, RunEvent
+from gql_app.core.expressions import compile_template, node_references
+from gql_app.core.ids import Namespace, RunId, make_run_id
+from gql_app.core.plan import ToolDefinition
+from gql_app.core.planning import ABSENT, Absent, Limits, Planned, make_plan
+from gql_app.core.run import NodeRun, RunStatus, WorkflowRun
+from gql_app.core.scope import decode, scope, values_of
+from gql_app.core.signals import CancelRequested
+from gql_app.core.values import Json, Value
+from gql_app.ports import Clock, Executor, IdempotencyKey, RunPage, RunQuery, RunRepository, RunSummary, Tools
+from gql_app.service.actions import available_actions, nothing_to_retry
+from gql_app.service.answers import AvailableAction, Health, RetryFrom, Update
+from gql_app.service.checkup import Checkup
+from gql_app.service.reader import RunReader
+from gql_app.service.submission import Submission, make_submission, reusable, reuse
+from gql_app.settings import Settings
+
+MAXIMUM_EVENTS: Final = 1_000
+MAXIMUM_KEY: Final = 255
+MAXIMUM_PAGE: Final = 100
+
+T = TypeVar("T")
+
+
+class WorkflowService:
+    """What a client can ask of workflows. Runs that are given out are shared: read them, do not change them."""
+
+    def __init__(
+        self,
+        *,
+        repository: RunRepository,
+        executor: Executor,
+        tools: Tools,
+        clock: Clock,
+        settings: Settings,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._repository = repository
+        self._executor = executor
+        self._tools = tools
+        self._clock = clock
+        self._settings = settings
+        self._random_bytes = random_bytes
+        self._reader = RunReader(repository)
+        self._checkup = Checkup(repository, executor, clock, settings)
+        self._limits = Limits(maximum_nodes=settings.maximum_nodes, maximum_run_bytes=settings.maximum_run_bytes)
+
+    async def validate(self, document: Json, *, input: Json | Absent = ABSENT) -> Planned:
+        """Plan a document without running it. Raises `InvalidWorkflowError` with every problem."""
+        return make_plan(
+            document,
+            input=input,
+            tools=self._tools.definitions(),
+            limits=self._limits,
+            stop_grace_seconds=self._settings.stop_grace_seconds,
+        )
+
+    async def submit(
+        self,
+        namespace: Namespace,
+        document: Json,
+        *,
+        input: Json | Absent = ABSENT,
+        idempotency_key: str | None = None,
+    ) -> WorkflowRun:
+        """Store a run and start it; with a key that was used for the same before, find that run."""
+        if idempotency_key is not None and not 1 <= len(idempotency_key) <= MAXIMUM_KEY:
+            rule = f"it must have 1 to {MAXIMUM_KEY} characters."
+            raise InvalidArgumentError("idempotencyKey", idempotency_key[:MAXIMUM_KEY], rule)
+        planned = await self.validate(document, input=input)
+        submission = self._make_submission(planned, namespace)
+        key = IdempotencyKey(idempotency_key, planned.fingerprint) if idempotency_key is not None else None
+        return await self.get(namespace, await _complete(self._launch(namespace, submission, key)))
+
+    async def get(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
+        """Give a run as it is now. Raises `WorkflowNotFoundError`."""
+        return await self._reader.current(namespace, run_id)
+
+    async def summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
+        """Give what lists show of a run. Raises `WorkflowNotFoundError`."""
+        return await self._repository.summary(namespace, run_id)
+
+    async def list(self, namespace: Namespace, query: RunQuery) -> RunPage:
+        """List runs."""
+        if not 0 <= query.limit <= MAXIMUM_PAGE:
+            raise InvalidArgumentError("limit", query.limit, f"it must be 0 to {MAXIMUM_PAGE}.")
+        return await self._repository.list(namespace, query)
+
+    async def events(
+        self, namespace: Namespace, run_id: RunId, *, after: int = 0, limit: int = 100
+    ) -> Sequence[RunEvent]:
+        """Read a part of a run's log; nothing if there is nothing after `after`."""
+        if not 0 <= limit <= MAXIMUM_EVENTS:
+            raise InvalidArgumentError("limit", limit, f"it must be 0 to {MAXIMUM_EVENTS}.")
+        if after < 0:
+            raise InvalidCursorError(after, "the first event has sequence 1; use 0 to read from the beginning.")
+        return await self._repository.events(namespace, run_id, after=after, limit=limit)
+
+    async def watch(
+        self, namespace: Namespace, run_id: RunId, *, after: int | None = None
+    ) -> AsyncGenerator[Update, None]:
+        """Tell everything that happens after the sequence `after`, once and in order, until the run has ended.
+
+        Without `after` the state now comes first, then what is new. Raises `WorkflowNotFoundError`,
+        `InvalidCursorError`, and `WorkflowRemovedError` if the run is removed meanwhile.
+        """
+        update: Update | None = None
+        if after is None:
+            update = await self._reader.first_update(namespace, run_id)
+        else:
+            await self._check_cursor(namespace, run_id, after)
+        try:
+            while True:
+                if update is not None:
+                    after, over = update.sequence, update.ends
+                    yield update
+                    if over:
+                        return
+                assert after is not None
+                update = await self._reader.update(namespace, run_id, after)
+                if update is None:
+                    if await self._is_over(namespace, run_id, after):
+                        return
+                    await self._repository.wait(namespace, run_id, after=after)
+        except WorkflowNotFoundError:
+            raise WorkflowRemovedError(run_id) from None
+
+    async def cancel(self, namespace: Namespace, run_id: RunId, reason: str | None = None) -> WorkflowRun:
+        """Stop a run. One that is stopping already is given as it is; one that has ended is an error."""
+        run = await self.get(namespace, run_id)
+        if run.status.final:
+            raise WorkflowAlreadyFinishedError(run_id, run.status)
+        if run.status is not RunStatus.STOPPING:
+            run = await self._request_cancel(namespace, run_id, reason)
+        return run
+
+    async def retry(self, namespace: Namespace, run_id: RunId, from_: RetryFrom = RetryFrom.FAILED) -> WorkflowRun:
+        """Run a document and input again as a new run; from `FAILED`, what completed before is carried over."""
+        run = await self.get(namespace, run_id)
+        if not run.status.final:
+            raise WorkflowNotFinishedError(run_id, run.status)
+        if from_ is RetryFrom.FAILED and (reason := nothing_to_retry(run)):
+            raise InvalidArgumentError("from", from_.value, reason)
+        planned = await self.validate(msgspec.json.decode(run.document), input=await self.value(run, run.input))
+        submission = self._make_submission(planned, namespace, retry_of=run_id)
+        if from_ is RetryFrom.FAILED:
+            nodes = reusable(run)
+            reuse(submission, nodes)
+            submission.values.update(await self._stored(run, [node.output for node in nodes]))
+        return await self.get(namespace, await _complete(self._launch(namespace, submission, None)))
+
+    async def value(self, run: WorkflowRun, value: Value) -> Json:
+        """Decode a value of a run, wherever it is."""
+        return decode(value, await self._stored(run, [value]))
+
+    async def node_input(self, run: WorkflowRun, node: NodeRun) -> Json:
+        """Resolve a node's input; null while a node it mentions has not ended, and if it cannot be resolved."""
+        template = compile_template(run.plan.nodes[node.index].input)
+        mentioned = (run.nodes[run.topology.index[name]] for name in node_references(template.paths))
+        if not all(other.status.final for other in mentioned):
+            return None
+        stored = await self._stored(run, values_of(run, template.paths))
+        try:
+            return template.evaluate(scope(run, template.paths, stored))
+        except ExpressionError:
+            return None
+
+    def actions(self, run: WorkflowRun) -> tuple[AvailableAction, ...]:
+        """Tell what can be done with a run now."""
+        return available_actions(run)
+
+    def tools(self) -> Mapping[str, ToolDefinition]:
+        """Tell all tools by name."""
+        return self._tools.definitions()
+
+    async def health(self) -> Health:
+        """Tell how the service is."""
+        return await self._checkup.examine()
+
+    def _make_submission(self, planned: Planned, namespace: Namespace, *, retry_of: RunId | None = None) -> Submission:
+        now = self._clock.now()
+        return make_submission(
+            planned,
+            namespace=namespace,
+            run_id=make_run_id(int(now.timestamp() * 1000), self._random_bytes(10)),
+            at=now,
+            maximum_bytes=self._settings.maximum_run_bytes,
+            retry_of=retry_of,
+        )
+
+    async def _launch(self, namespace: Namespace, submission: Submission, key: IdempotencyKey | None) -> RunId:
+        if not self._executor.load().accepting:
+            raise OverloadedError("The service is shutting down.", 5.0)
+        run_id = await self._repository.create(submission.events, values=submission.values, idempotency=key)
+        if run_id == submission.run_id:
+            await self._executor.start(namespace, run_id)
+        return run_id
+
+    async def _request_cancel(self, namespace: Namespace, run_id: RunId, reason: str | None) -> WorkflowRun:
+        try:
+            await self._executor.signal(namespace, run_id, CancelRequested(reason=reason))
+        except WorkflowNotFoundError:
+            run = await self.get(namespace, run_id)
+            if not run.status.final:
+                raise OverloadedError(f"Nobody runs {run_id!r} at the moment.", 1.0) from None
+        else:
+            run = await self.get(namespace, run_id)
+        if run.status.final and run.outcome is not Outcome.CANCELLED:
+            raise WorkflowAlreadyFinishedError(run_id, run.status)
+        return run
+
+    async def _check_cursor(self, namespace: Namespace, run_id: RunId, after: int) -> None:
+        last = (await self._reader.current(namespace, run_id)).sequence
+        if not 0 <= after <= last:
+            raise InvalidCursorError(
+                after, f"the run is at sequence {last}; use 0 to {last}, or none for the state now."
+            )
+
+    async def _is_over(self, namespace: Namespace, run_id: RunId, after: int) -> bool:
+        run = await self._reader.current(namespace, run_id)
+        return run.status.final and run.sequence == after
+
+    async def _stored(self, run: WorkflowRun, values: Sequence[Value]) -> dict[str, bytes]:
+        """Fetch those of the values that are not inline."""
+        wanted = dict.fromkeys(value.sha256 for value in values if value.sha256 is not None)
+        return {sha256: await self._repository.value(run.namespace, run.run_id, sha256) for sha256 in wanted}
+
+
+async def _complete(work: Coroutine[None, None, T]) -> T:
+    """Let work come to its end even if the caller goes away meanwhile: a run is stored and started, or neither."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
