@@ -22,7 +22,7 @@ class Frozen(BaseModel):
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An encoded JSON value of `size` bytes: `json` holds it when it is inline, else `sha256` says where it is stored."""
+    """An encoded JSON value of `size` bytes: `json` holds it if inline, else `sha256` says where it is stored."""
 
     json: msgspec.Raw = msgspec.Raw(b"null")
     size: int = 4

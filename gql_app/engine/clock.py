@@ -1,8 +1,7 @@
 """Where the engine's time comes from."""
 
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 _JUMP_SECONDS: Final = 1.0
@@ -27,15 +26,3 @@ class SystemClock:
             self._offset += wall - seconds
             seconds = wall
         return datetime.fromtimestamp(seconds, UTC)
-
-
-class LoopClock:
-    """The time an event loop tells, from a fixed instant on; for loops whose time is virtual."""
-
-    def __init__(self, start: datetime, loop_time: Callable[[], float]) -> None:
-        self._start = start
-        self._loop_time = loop_time
-
-    def now(self) -> datetime:
-        """Tell the time in UTC."""
-        return self._start + timedelta(seconds=self._loop_time())

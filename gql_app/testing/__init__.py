@@ -1,0 +1,1 @@
+"""For the authors of tools: run tools and documents in tests, on virtual time."""
