@@ -1,0 +1,23 @@
+"""A log that no longer grows takes little memory and is read from anywhere."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gql_app.core.codec import encode_events
+from gql_app.storage.compact import CHUNK_EVENTS, CompactLog
+from tests.support.logs import finished_log
+
+LOG = finished_log(nodes=CHUNK_EVENTS)
+PACKED = CompactLog(LOG)
+PLACES = st.one_of(st.integers(0, len(LOG) + 5), st.sampled_from([CHUNK_EVENTS - 1, CHUNK_EVENTS, 2 * CHUNK_EVENTS]))
+
+
+@given(after=PLACES, limit=PLACES)
+def test_any_part_is_read_as_it_was_written(after: int, limit: int) -> None:
+    part = PACKED.read(after, limit)
+
+    assert encode_events(part) == encode_events(LOG[after : after + limit])
+
+
+def test_the_log_of_a_run_of_ten_nodes_takes_less_than_two_kilobytes() -> None:
+    assert CompactLog(finished_log(nodes=10)).size < 2_048
