@@ -1,1 +1,13 @@
-"""Run workflows of tools and agents and show them live over GraphQL."""
+"""Run workflows of tools and agents and show them live over GraphQL.
+
+What stands here is for authors of tools.
+"""
+
+from gql_app.core.errors import ToolError
+from gql_app.core.spec import RetryPolicy, TimeoutPolicy
+from gql_app.ports import ToolContext
+from gql_app.tools.decorator import tool
+
+__all__ = ["RetryPolicy", "TimeoutPolicy", "ToolContext", "ToolError", "__version__", "tool"]
+
+__version__ = "0.1.0"

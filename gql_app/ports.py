@@ -22,6 +22,15 @@ class Clock(Protocol):
         ...
 
 
+def _no_heartbeat() -> None:
+    """Ignore a sign of life. A function, because a context must be picklable."""
+
+
+def _never() -> bool:
+    """Say no."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """What a call of a tool is handed beside its input."""
@@ -32,9 +41,9 @@ class ToolContext:
     attempt: int
     deadline: datetime | None = None
     """When the attempt times out."""
-    heartbeat: Callable[[], None] = lambda: None
+    heartbeat: Callable[[], None] = _no_heartbeat
     """Give a sign of life; any thread may. Does nothing in a tool of its own process."""
-    cancelled: Callable[[], bool] = lambda: False
+    cancelled: Callable[[], bool] = _never
     """Whether the attempt was asked to stop; for sync tools, which nobody can interrupt."""
 
     @property

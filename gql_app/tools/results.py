@@ -1,0 +1,34 @@
+"""What a tool returns, as JSON."""
+
+from typing import Final
+
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
+
+from gql_app.core.errors import InvalidOutputError
+from gql_app.core.values import Json
+from gql_app.tools.schemas import json_schema
+
+_MESSAGE_CHARACTERS: Final = 300
+
+
+class Results:
+    """The return values of one tool; without an annotation they are left as they are."""
+
+    __slots__ = ("_adapter", "schema")
+
+    def __init__(self, adapter: TypeAdapter[Json] | None) -> None:
+        self._adapter = adapter
+        self.schema: Json = True if adapter is None else json_schema(adapter, "serialization")
+
+    def dump(self, result: Json) -> Json:
+        """Make JSON of models, dates and the like. Raises `InvalidOutputError` for what does not fit the annotation."""
+        if self._adapter is None:
+            return result
+        try:
+            return self._adapter.dump_python(result, mode="json", by_alias=True, warnings="error")
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:_MESSAGE_CHARACTERS]
+            raise InvalidOutputError(
+                f"The tool returned a {type(result).__name__} that does not fit its annotation: {reason}"
+            ) from error
