@@ -1,0 +1,64 @@
+"""The composition root: alone names the concrete classes, and knows in which order they close."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from gql_app.engine.clock import SystemClock
+from gql_app.engine.executor import AsyncioExecutor
+from gql_app.ports import Executor, RunRepository, Tool, Tools
+from gql_app.service import WorkflowService
+from gql_app.settings import Settings
+from gql_app.storage.memory import MemoryRunRepository
+from gql_app.tools.builtin import builtin_tools
+from gql_app.tools.registry import ToolRegistry, load_tools
+
+logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """The parts of a service that is open."""
+
+    service: WorkflowService
+    repository: RunRepository
+    executor: Executor
+    tools: Tools
+    settings: Settings
+
+
+@asynccontextmanager
+async def application(settings: Settings, *, tools: Sequence[Tool] = ()) -> AsyncIterator[Application]:
+    """Open a service, take over the runs that have not ended, and close it at the end of the block.
+
+    On closing, attempts in flight get their grace first; tools and the store go once nothing uses them.
+    """
+    registry = make_registry(settings, tools)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        repository = MemoryRunRepository(clock=clock, settings=settings)
+        stack.push_async_callback(repository.close)
+        await stack.enter_async_context(registry)
+        executor = AsyncioExecutor(repository=repository, tools=registry, clock=clock, settings=settings)
+        stack.push_async_callback(executor.close)
+        service = WorkflowService(
+            repository=repository, executor=executor, tools=registry, clock=clock, settings=settings
+        )
+        await _take_over(repository, executor)
+        yield Application(service=service, repository=repository, executor=executor, tools=registry, settings=settings)
+
+
+def make_registry(settings: Settings, tools: Sequence[Tool] = ()) -> ToolRegistry:
+    """Gather the tools that ship, those of the modules in the settings, and `tools`. Raises `InvalidToolError`."""
+    return ToolRegistry([*builtin_tools(settings), *load_tools(settings.tools), *tools])
+
+
+async def _take_over(repository: RunRepository, executor: Executor) -> None:
+    """Go on with every run that has not ended. One that cannot be read keeps no other from it."""
+    for namespace, run_id in await repository.unfinished():
+        try:
+            await executor.start(namespace, run_id)
+        except Exception:
+            logger.exception("Run %s cannot be taken over and is left as it is.", run_id)

@@ -1,0 +1,82 @@
+"""The ASGI application: its routes, and what every request passes on its way to them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ExceptionHandler, Scope
+
+from gql_app.bootstrap import Application, application
+from gql_app.ports import Tool
+from gql_app.settings import Settings
+from gql_app.web import rest
+from gql_app.web.endpoint import STATIC_PATH, graphql
+from gql_app.web.failures import MaskedFailures
+from gql_app.web.graphiql import STATIC_DIRECTORY
+from gql_app.web.hosts import LocalHosts, is_loopback
+from gql_app.web.limits import BodyLimit
+from gql_app.web.refusals import GRAPHQL_PATH, refuse_http_exception
+from gql_app.web.sockets import GraphQLSockets
+
+
+class State(TypedDict):
+    """What requests find in their state."""
+
+    application: Application
+
+
+class Assets(StaticFiles):
+    """The page's own files. Browsers keep them, and ask every time whether they are still the same."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Answer with a file, or with 304 to a browser that has it."""
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        response.headers["x-content-type-options"] = "nosniff"
+        return response
+
+
+def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) -> Starlette:
+    """Make the application. Its service opens and closes with the server's lifespan.
+
+    Without `settings` they come from the environment.
+    """
+    known = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+        async with application(known, tools=tools) as opened:
+            yield {"application": opened}
+
+    handlers: dict[type[Exception], ExceptionHandler] = {HTTPException: refuse_http_exception}
+    handlers.update(dict.fromkeys(rest.error_types(), rest.refuse_workflow_error))
+    return Starlette(
+        routes=_routes(known), middleware=_middleware(known), exception_handlers=handlers, lifespan=lifespan
+    )
+
+
+def _routes(settings: Settings) -> list[BaseRoute]:
+    return [
+        Route("/", _to_graphiql),
+        Route(GRAPHQL_PATH, graphql, methods=["GET", "POST"]),
+        WebSocketRoute(GRAPHQL_PATH, GraphQLSockets(settings)),
+        Mount(STATIC_PATH, Assets(directory=STATIC_DIRECTORY)),
+        *rest.routes(),
+    ]
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """Tell what requests pass, outermost first."""
+    hosts = [Middleware(LocalHosts)] if is_loopback(settings.host) else []
+    return [Middleware(MaskedFailures), *hosts, Middleware(BodyLimit, maximum=settings.maximum_request_bytes)]
+
+
+async def _to_graphiql(_: Request) -> Response:
+    return RedirectResponse(GRAPHQL_PATH)

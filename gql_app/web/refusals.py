@@ -1,0 +1,66 @@
+"""Answers that say no: problem details (RFC 9457), or GraphQL errors where GraphQL is spoken."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from gql_app.core.values import Json
+from gql_app.web.encoding import encode
+
+GRAPHQL_PATH: Final = "/graphql"
+
+_CODES: Final = {
+    HTTPStatus.BAD_REQUEST: "BAD_REQUEST",
+    HTTPStatus.NOT_FOUND: "NOT_FOUND",
+    HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
+}
+
+
+def refuse(
+    scope: Scope,
+    status: HTTPStatus,
+    code: str,
+    message: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **details: Json,
+) -> Response:
+    """Make the answer that a client at the address of `scope` understands. `code` is for programs to read."""
+    if scope["path"] == GRAPHQL_PATH:
+        return _graphql_errors(status, code, message, headers, details)
+    return problem(status, code, message, headers=headers, **details)
+
+
+def problem(
+    status: HTTPStatus, code: str, message: str, *, headers: Mapping[str, str] | None = None, **details: Json
+) -> Response:
+    """Make problem details; `details` are its extension members."""
+    body = {"title": status.phrase, "status": status.value, "code": code, "detail": message, **details}
+    return Response(encode(body), status, headers, media_type="application/problem+json")
+
+
+def refuse_http_exception(request: Request, error: Exception) -> Response:
+    """Make the answer for what the router refuses."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            message = f"There is nothing at {request.url.path!r}. Try /graphql, /health or /workflows/."
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            message = f"{request.method} is not supported at {request.url.path!r}; use {allowed}."
+        case _:
+            message = error.detail
+    return refuse(request.scope, status, _CODES.get(status, status.name), message, headers=error.headers)
+
+
+def _graphql_errors(
+    status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None, details: Mapping[str, Json]
+) -> Response:
+    error = {"message": message, "extensions": {"code": code, **details}}
+    return Response(encode({"errors": [error]}), status, headers, media_type="application/json")

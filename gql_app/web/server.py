@@ -1,0 +1,122 @@
+"""Serves the application with uvicorn until it is told to stop."""
+
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Final, TextIO
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gql_app.bootstrap import make_registry
+from gql_app.core.errors import InvalidToolError
+from gql_app.ports import Tool
+from gql_app.settings import Settings
+from gql_app.web.app import create_app
+from gql_app.web.connections import WebSocketProtocol
+
+MESSAGE_BYTES: Final = 1 << 20
+"""The size of a websocket message beyond which its connection is closed."""
+GRACE_SECONDS: Final = 5
+"""How long requests in flight may take to end when the server stops."""
+
+_BACKLOG: Final = 2_048
+_INTERRUPTED: Final = 130
+_GREETING: Final = """\
+gql_app listens on {url} (runs are kept in memory)
+
+  GraphiQL    {url}/graphql
+  Submit      curl -H 'Content-Type: application/json' -d @examples/sample_workflow.json {url}/workflows/
+  Health      {url}/health
+  Stop        Ctrl-C
+"""
+
+
+class Server(uvicorn.Server):
+    """A server that says when it listens, and that ends in order when it is told to; told twice, it ends at once."""
+
+    def __init__(self, app: ASGIApp, *, on_started: Callable[[], None]) -> None:
+        super().__init__(_config(app))
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop on a signal. Uvicorn would raise it again at the end, as if stopping had failed."""
+        if self.should_exit:
+            self.force_exit = True
+            raise KeyboardInterrupt
+        self.should_exit = True
+
+
+def serve(settings: Settings, *, tools: Sequence[Tool] = (), out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
+    """Serve until Ctrl-C or SIGTERM and tell the exit code: 1 if it could not start, 130 if it was not let finish."""
+    logging.basicConfig(stream=err, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        make_registry(settings, tools)
+        listener = listen(settings.host, settings.port)
+    except (InvalidToolError, CannotListenError) as error:
+        err.write(f"{error}\n")
+        return 1
+    url = address(settings.host, listener.getsockname()[1])
+
+    def greet() -> None:
+        out.write(_GREETING.format(url=url))
+        out.flush()
+
+    with listener:
+        try:
+            Server(create_app(settings, tools=tools), on_started=greet).run([listener])
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+    return 0
+
+
+class CannotListenError(Exception):
+    """The address cannot be listened on."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        if error.errno == errno.EADDRINUSE:
+            message = f"Port {port} on {host} is in use. Choose another one with --port, or --port 0 for any free one."
+        else:
+            message = f"Cannot listen on host {host!r}, port {port}: {error.strerror or error}. See --host and --port."
+        super().__init__(message)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a socket that accepts connections; port 0 is any that is free. Raises `CannotListenError`."""
+    try:
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(place[0]), port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise CannotListenError(host, port, error) from None
+
+
+def address(host: str, port: int) -> str:
+    """Write the URL under which a server bound to `host` is reached from this machine."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        ws=WebSocketProtocol,
+        ws_max_size=MESSAGE_BYTES,
+        # Compression would double the memory of a connection.
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
