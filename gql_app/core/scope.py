@@ -10,13 +10,13 @@ from gql_app.core.values import Json, Value
 
 def values_of(run: WorkflowRun, paths: Iterable[tuple[str, ...]]) -> tuple[Value, ...]:
     """Tell the values, inline or not, that an evaluation of these paths reads."""
-    values: dict[Value, None] = {}
+    values: dict[tuple[str, ...], Value] = {}
     for path in paths:
         if path[0] == "input":
-            values[run.input] = None
+            values[path[:1]] = run.input
         elif path[0] == "nodes" and path[2] == "output":
-            values[run.nodes[run.topology.index[path[1]]].output] = None
-    return tuple(values)
+            values[path[:2]] = run.nodes[run.topology.index[path[1]]].output
+    return tuple(values.values())
 
 
 def scope(run: WorkflowRun, paths: Iterable[tuple[str, ...]], stored: Mapping[str, bytes]) -> dict[str, Json]:
