@@ -1,0 +1,69 @@
+"""Builds the schema: its types, how errors are told, and what describes it."""
+
+import inspect
+from typing import Final
+
+import strawberry
+from graphql import (
+    GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+)
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
+
+from gql_app.schema import event
+from gql_app.schema.cache import DocumentCache
+from gql_app.schema.errors import HANDLERS
+from gql_app.schema.masking import present_errors
+from gql_app.schema.mutation import Mutation
+from gql_app.schema.query import Query
+from gql_app.schema.scalars import SCALARS
+from gql_app.schema.subscription import Subscription
+
+_DEFINITION: Final = "strawberry-definition"
+
+
+class Schema(strawberry.Schema):
+    """The schema. Whatever goes wrong in a resolver passes through `present_errors`, over every transport."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Put what the client is told in the place of what went wrong."""
+        presented = present_errors(errors, execution_context)
+        if any(new is not old for new, old in zip(presented, errors, strict=False)) or len(presented) != len(errors):
+            errors[:] = presented
+
+    def describe(self) -> None:
+        """Let docstrings describe types and the fields that have a resolver."""
+        for published in self._schema.type_map.values():
+            definition = published.extensions.get(_DEFINITION)
+            if not isinstance(definition, StrawberryObjectDefinition):
+                continue
+            published.description = published.description or inspect.getdoc(definition.origin)
+            if isinstance(published, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+                for field in published.fields.values():
+                    source = field.extensions.get(_DEFINITION)
+                    if isinstance(source, StrawberryField) and source.base_resolver is not None:
+                        field.description = field.description or inspect.getdoc(source.base_resolver.wrapped_func)
+
+
+def build_schema() -> Schema:
+    """Build the schema anew."""
+    built = Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[kind for kind in vars(event).values() if isinstance(kind, type) and issubclass(kind, event.RunEvent)],
+        config=StrawberryConfig(scalar_map=SCALARS),
+        extensions=[DocumentCache],
+        exception_handlers=HANDLERS,
+    )
+    built.describe()
+    return built
+
+
+schema: Final = build_schema()
+"""The schema that is served."""

@@ -1,0 +1,146 @@
+"""The workflow document as an input: the same fields, the same names."""
+
+import dataclasses
+from typing import Final, TypeAlias
+
+import strawberry
+from pydantic.alias_generators import to_camel
+from strawberry.scalars import JSON
+
+from gql_app.core.values import Json
+from gql_app.schema.enums import Jitter
+
+
+@strawberry.input
+class RetryPolicyInput:
+    """When to try a failed node again. What is left out is the tool's default, else the one named here."""
+
+    maximum_attempts: int | None = strawberry.field(
+        default=strawberry.UNSET, description="How many attempts, the first included, from 1 to 100. Default 3."
+    )
+    initial_interval_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET, description="The delay before the second attempt, up to a day. Default 1."
+    )
+    backoff_coefficient: float | None = strawberry.field(
+        default=strawberry.UNSET, description="What each further delay is multiplied by, from 1 to 10. Default 2."
+    )
+    maximum_interval_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET, description="The longest delay, up to a day. Default 100."
+    )
+    jitter: Jitter | None = strawberry.field(
+        default=strawberry.UNSET, description="How to spread delays. Default FULL."
+    )
+    non_retryable_errors: list[str] | None = strawberry.field(
+        default=strawberry.UNSET, description="Types of errors (`error.type`) after which nothing is retried."
+    )
+
+
+@strawberry.input
+class TimeoutPolicyInput:
+    """How long a node may take, up to 30 days each. Null turns a timeout off; left out, it is the tool's default."""
+
+    attempt_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET, description="One attempt, from start to end. Retried. Default 60."
+    )
+    heartbeat_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET, description="Silence inside an attempt. Retried. Default none."
+    )
+    queue_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET, description="Waiting for a slot, each time. Not retried. Default none."
+    )
+    total_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="All attempts and the delays between them. Not retried. Default none.",
+    )
+
+
+@strawberry.input
+class NodeSpecInput:
+    """One node: a call of a tool."""
+
+    id: str = strawberry.field(
+        description="Unique within the workflow: a letter or `_`, then up to 63 letters, digits or `_`."
+    )
+    tool: str = strawberry.field(description="The name of a tool; `tools` lists them.")
+    input: JSON | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="What the tool is called with. Strings may hold expressions: `${ nodes.search.output.title }`.",
+    )
+    depends_on: list[str] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Nodes that must end first, beside those that expressions name.",
+    )
+    when: str | None = strawberry.field(
+        default=strawberry.UNSET, description="An expression; if it is false, the node is skipped."
+    )
+    retry: RetryPolicyInput | None = strawberry.field(
+        default=strawberry.UNSET, description="When to try the node again."
+    )
+    timeout: TimeoutPolicyInput | None = strawberry.field(
+        default=strawberry.UNSET, description="How long the node may take."
+    )
+    continue_on_failure: bool | None = strawberry.field(
+        default=strawberry.UNSET, description="Whether the run goes on if this node fails. Default false."
+    )
+
+
+@strawberry.input
+class WorkflowSpecInput:
+    """A workflow: a directed acyclic graph of nodes. The same document as in a file or a REST body."""
+
+    name: str = strawberry.field(description="What the workflow is called, up to 200 characters.")
+    nodes: list[NodeSpecInput] = strawberry.field(description="The nodes, in any order.")
+    input: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="What expressions see as `input`, unless the submission brings its own."
+    )
+    input_schema: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="A JSON Schema (2020-12) that the run's input must fit."
+    )
+    output: JSON | None = strawberry.field(
+        default=strawberry.UNSET,
+        description=(
+            "An expression, or a map of them. Without it, the outputs of the nodes that nobody depends on, by id."
+        ),
+    )
+    timeout_seconds: float | None = strawberry.field(
+        default=strawberry.UNSET, description="How long the whole run may take, up to 30 days. Default 3600."
+    )
+    maximum_concurrency: int | None = strawberry.field(
+        default=strawberry.UNSET, description="How many attempts of this run may be in flight at once."
+    )
+    labels: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="Up to 20 labels to find the run by: an object of strings."
+    )
+
+
+_VALUES: Final = frozenset({"input", "input_schema", "output", "labels"})
+"""Fields that hold any JSON, which stands as it was sent."""
+
+_Input: TypeAlias = WorkflowSpecInput | NodeSpecInput | RetryPolicyInput | TimeoutPolicyInput
+
+
+def to_document(spec: WorkflowSpecInput) -> Json:
+    """Make the document again that was sent: its fields and no others, null where null was sent."""
+    return _fields(spec)
+
+
+def _fields(value: _Input) -> dict[str, Json]:
+    sent = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {
+        to_camel(name): part if name in _VALUES else _plain(part) for name, part in sent if part is not strawberry.UNSET
+    }
+
+
+def _plain(value: Json) -> Json:
+    match value:
+        case NodeSpecInput() | RetryPolicyInput() | TimeoutPolicyInput():
+            return _fields(value)
+        case Jitter():
+            return value.value
+        case list():
+            return [_plain(part) for part in value]
+        case float() if value.is_integer():
+            # JSON has one kind of number: `10` became 10.0 only because of the field's type.
+            return int(value)
+        case _:
+            return value
