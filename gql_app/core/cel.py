@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 # The wheel has type stubs but no py.typed marker.
@@ -29,7 +30,6 @@ MAXIMUM_PROBLEMS: Final = 3
 """How much of what CEL says about one expression is told; the first problem often causes the others."""
 
 _NODE_FIELDS: Final = ("output", "status", "error")
-_ENVIRONMENT: Final = cel.NewEnv(variables=dict.fromkeys(sorted(ROOTS), cel.Type.DYN))
 _ERROR: Final = cel.Type.ERROR
 _STATUS: Final = re.compile(r"\A[A-Z_]+: (?!<)| \[[A-Z_]+\]\Z")
 _PLACE: Final = re.compile(r"^(\d+):(\d+): ")
@@ -58,12 +58,12 @@ class EvaluationFailed(ExpressionError):
 
 
 class Program:
-    """One compiled CEL expression."""
+    """One compiled CEL expression; `variables` names what it may mention."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variables: frozenset[str] = ROOTS) -> None:
         _check_size(text)
         self.text = text
-        self._compiled = _compile(text)
+        self._compiled = _compile(text, _environment(variables))
         serialized = self._compiled.serialize()
         self.syntax = read_syntax(serialized)
         _Checker(text, serialized).check(self.syntax)
@@ -109,14 +109,19 @@ def _check_size(text: str) -> None:
         raise InvalidExpression("The expression is empty.", text, hint="Write `$${` for a literal `${`.")
 
 
-def _compile(text: str) -> cel.Expression:
+@cache
+def _environment(variables: frozenset[str]) -> cel.Env:
+    return cel.NewEnv(variables=dict.fromkeys(sorted(variables), cel.Type.DYN))
+
+
+def _compile(text: str, environment: cel.Env) -> cel.Expression:
     try:
-        return _ENVIRONMENT.compile(text)
+        return environment.compile(text)
     except RuntimeError as error:
         message = str(error)
     if _only_overloads(message):
         # The checker takes `x[0]` for an int once it is added to something, and then refuses `x[0] + y + 'text'`.
-        unchecked = _ENVIRONMENT.compile(text, disable_check=True)
+        unchecked = environment.compile(text, disable_check=True)
         if read_syntax(unchecked.serialize()).indexes:
             return unchecked
     raise _refusal(message, text)

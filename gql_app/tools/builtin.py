@@ -5,8 +5,11 @@ from gql_app.settings import Settings
 from gql_app.tools.delay import delay
 from gql_app.tools.echo import echo
 from gql_app.tools.fail import fail
+from gql_app.tools.http import HttpRequest
+from gql_app.tools.text import text_template
+from gql_app.tools.transform import transform
 
 
 def builtin_tools(settings: Settings) -> list[Tool]:
     """Make the tools that every service has."""
-    return [echo, delay, fail]
+    return [echo, delay, fail, HttpRequest(settings), text_template(settings), transform]

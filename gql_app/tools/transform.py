@@ -1,0 +1,40 @@
+"""The tool `value.transform`."""
+
+from functools import lru_cache
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from gql_app.core.cel import MAXIMUM_BYTES, SCOPE_HINT, InvalidExpression, Program
+from gql_app.core.errors import InvalidInputError
+from gql_app.core.values import Json
+from gql_app.tools.decorator import tool
+
+CACHED_EXPRESSIONS: Final = 128
+_HINT: Final = "In scope are `value` and CEL's standard functions; write the expression without `${ }`."
+
+
+# In a thread: an expression over a big value may take its time, and the event loop has other things to do.
+@tool(name="value.transform")
+def transform(
+    expression: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=MAXIMUM_BYTES,
+            description="A CEL expression over `value`, without `${ }`: `value.items.map(item, item.name)`.",
+        ),
+    ],
+    value: Annotated[Json, Field(description="What the expression is about.")] = None,
+) -> Json:
+    """Evaluate a CEL expression over a value and return its result."""
+    return _compile(expression).evaluate({"value": value})
+
+
+@lru_cache(maxsize=CACHED_EXPRESSIONS)
+def _compile(expression: str) -> Program:
+    try:
+        return Program(expression, frozenset({"value"}))
+    except InvalidExpression as error:
+        hint = _HINT if error.hint in (None, SCOPE_HINT) else error.hint
+        raise InvalidInputError(f"The expression cannot work: {error.message}\n{hint}") from error
