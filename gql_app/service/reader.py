@@ -70,6 +70,11 @@ class RunReader:
         self._nodes = 0
         self._updates: OrderedDict[tuple[Address, int | None, int], Update] = OrderedDict()
 
+    @property
+    def kept(self) -> tuple[int, int, int]:
+        """How many runs are kept folded, how many nodes they have, and how many updates are kept."""
+        return len(self._folded), self._nodes, len(self._updates)
+
     async def current(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
         """Give the run as it is now. Raises `WorkflowNotFoundError`."""
         folded = self._find((namespace, run_id))

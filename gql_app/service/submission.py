@@ -6,8 +6,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
+import orjson
 
-from gql_app.core.errors import InvalidWorkflowError, Problem, ProblemCode
 from gql_app.core.events import NodeReused, RunEvent, SkipReason, WorkflowSubmitted
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.planning import Planned
@@ -24,9 +24,9 @@ class Submission(NamedTuple):
 
 
 def make_submission(
-    planned: Planned, *, namespace: Namespace, run_id: RunId, at: datetime, maximum_bytes: int, retry_of: RunId | None
+    planned: Planned, *, namespace: Namespace, run_id: RunId, at: datetime, retry_of: RunId | None
 ) -> Submission:
-    """Make a run of what was planned. Raises `InvalidWorkflowError` if its input is bigger than a run may be."""
+    """Make a run of what was planned."""
     values: dict[str, bytes] = {}
     submitted = WorkflowSubmitted(
         sequence=1,
@@ -35,7 +35,7 @@ def make_submission(
         namespace=namespace,
         plan=planned.plan,
         document=msgspec.Raw(planned.document),
-        input=_make_value(planned.input, values, maximum_bytes),
+        input=_make_value(planned.input, values),
         labels=planned.labels,
         retry_of=retry_of,
     )
@@ -70,11 +70,8 @@ def _may_differ(node: NodeRun) -> bool:
     return node.status is not NodeStatus.COMPLETED and not skipped_by_itself
 
 
-def _make_value(value: Json, values: dict[str, bytes], maximum_bytes: int) -> Value:
-    data = msgspec.json.encode(value)
-    if len(data) > maximum_bytes:
-        message = f"The input takes {len(data)} bytes; the values of a run may take {maximum_bytes}."
-        raise InvalidWorkflowError([Problem(code=ProblemCode.LIMIT_EXCEEDED, message=message, pointer="/input")])
+def _make_value(value: Json, values: dict[str, bytes]) -> Value:
+    data = orjson.dumps(value)
     if len(data) <= INLINE_BYTES:
         return Value(msgspec.Raw(data), len(data))
     digest = sha256(data).hexdigest()

@@ -203,7 +203,6 @@ class WorkflowService:
             namespace=namespace,
             run_id=make_run_id(int(now.timestamp() * 1000), self._random_bytes(10)),
             at=now,
-            maximum_bytes=self._settings.maximum_run_bytes,
             retry_of=retry_of,
         )
 
