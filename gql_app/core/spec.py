@@ -9,59 +9,107 @@ from gql_app.core.values import Frozen, Json
 
 DAYS_30: Final = 30 * 86_400.0
 DAY: Final = 86_400.0
+MAXIMUM_LABELS: Final = 20
+MAXIMUM_LABEL_LENGTH: Final = 63
 
 Seconds = Annotated[float, Field(gt=0, le=DAYS_30)]
 Interval = Annotated[float, Field(gt=0, le=DAY)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=MAXIMUM_LABEL_LENGTH)]
+LabelValue = Annotated[str, Field(max_length=MAXIMUM_LABEL_LENGTH)]
 
 
 class Jitter(StrEnum):
     """How the delay before a retry is spread."""
 
     FULL = "FULL"
+    """Evenly between zero and the delay."""
     NONE = "NONE"
+    """Not at all: exactly the delay."""
 
 
 class RetryPolicy(Frozen):
     """When to try a failed node again. Attempts include the first one; intervals are in seconds."""
 
-    maximum_attempts: int = Field(default=3, ge=1, le=100)
-    initial_interval_seconds: Interval = 1.0
-    backoff_coefficient: float = Field(default=2.0, ge=1, le=10)
-    maximum_interval_seconds: Interval = 100.0
-    jitter: Annotated[Jitter, Field(strict=False)] = Jitter.FULL
-    non_retryable_errors: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    maximum_attempts: int = Field(
+        default=3, ge=1, le=100, description="How often the node is tried, the first attempt included; 1 = no retry."
+    )
+    initial_interval_seconds: Interval = Field(default=1.0, description="The delay before the first retry.")
+    backoff_coefficient: float = Field(
+        default=2.0, ge=1, le=10, description="What the delay is multiplied by for every further retry."
+    )
+    maximum_interval_seconds: Interval = Field(default=100.0, description="The longest delay there can be.")
+    jitter: Annotated[Jitter, Field(strict=False)] = Field(
+        default=Jitter.FULL, description="FULL = a random delay between zero and the computed one; NONE = exactly it."
+    )
+    non_retryable_errors: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="Error types (exactly as in `error.type`) that are never retried."
+    )
 
 
 class TimeoutPolicy(Frozen):
     """How long things may take, in seconds; null means no limit."""
 
-    attempt_seconds: Seconds | None = 60.0
-    heartbeat_seconds: Seconds | None = None
-    queue_seconds: Seconds | None = None
-    total_seconds: Seconds | None = None
+    attempt_seconds: Seconds | None = Field(
+        default=60.0, description="From the start to the end of one attempt. The attempt can be retried."
+    )
+    heartbeat_seconds: Seconds | None = Field(
+        default=None, description="Silence inside an attempt. The attempt can be retried."
+    )
+    queue_seconds: Seconds | None = Field(
+        default=None, description="Waiting for a slot, each time the node queues. The node fails."
+    )
+    total_seconds: Seconds | None = Field(
+        default=None, description="All attempts of the node with the delays between them. The node fails."
+    )
 
 
 class NodeSpec(Frozen):
     """One node: a call of a tool."""
 
-    id: str
-    tool: str
-    input: Json = Field(default_factory=dict)
-    depends_on: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    when: str | None = None
-    retry: RetryPolicy = RetryPolicy()
-    timeout: TimeoutPolicy = TimeoutPolicy()
-    continue_on_failure: bool = False
+    id: str = Field(
+        description="The name of the node in this workflow: letters, digits and `_`, at most 64 characters,"
+        " not beginning with a digit, and none of `in`, `true`, `false`, `null`."
+    )
+    tool: str = Field(description="The name of the tool to call.")
+    input: Json = Field(
+        default_factory=dict,
+        description="What the tool is called with. Strings may hold `${ … }`; a node that one names is depended on.",
+    )
+    depends_on: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="Ids of nodes that must have ended before this one starts: order without data."
+    )
+    when: str | None = Field(
+        default=None, description="One `${ … }` that gives true or false; the node is skipped if it gives false."
+    )
+    retry: RetryPolicy = Field(default=RetryPolicy(), description="When to try again; else the tool's own policy.")
+    timeout: TimeoutPolicy = Field(default=TimeoutPolicy(), description="How long it may take; else the tool's own.")
+    continue_on_failure: bool = Field(
+        default=False, description="Whether the run goes on when this node has failed; its output is null then."
+    )
 
 
 class WorkflowSpec(Frozen):
     """A workflow: a directed acyclic graph of nodes. `model_fields_set` tells what was written from what is default."""
 
-    name: str = Field(min_length=1, max_length=200)
-    nodes: Annotated[tuple[NodeSpec, ...], Field(strict=False, min_length=1)]
-    input: Json = None
-    input_schema: dict[str, Json] | bool | None = None
-    output: Json = None
-    timeout_seconds: Seconds = 3600.0
-    maximum_concurrency: int | None = Field(default=None, ge=1, le=100_000)
-    labels: dict[str, str] = Field(default_factory=dict)
+    name: str = Field(min_length=1, max_length=200, description="What the workflow is called, for people and lists.")
+    nodes: Annotated[tuple[NodeSpec, ...], Field(strict=False, min_length=1)] = Field(
+        description="The nodes, in any order: what they depend on decides when they run."
+    )
+    input: Json = Field(default=None, description="The run's input, `input` in expressions; a submit can replace it.")
+    input_schema: dict[str, Json] | bool | None = Field(
+        default=None, description="A JSON Schema (2020-12) that the run's input must fit."
+    )
+    output: Json = Field(
+        default=None,
+        description="The run's output: an expression, or JSON with `${ … }` in its strings."
+        " Left out or null: the outputs of the nodes that no other depends on, by id.",
+    )
+    timeout_seconds: Seconds = Field(default=3600.0, description="How long the whole run may take, in seconds.")
+    maximum_concurrency: int | None = Field(
+        default=None, ge=1, le=100_000, description="How many nodes of the run may be tried at once; null = no limit."
+    )
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=MAXIMUM_LABELS,
+        description="Words of your own to find the run by: at most 20, of at most 63 characters each.",
+    )

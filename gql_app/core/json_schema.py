@@ -1,0 +1,175 @@
+"""JSON Schema (2020-12) within limits: what does not fit, in our words, at a bounded cost and without any network."""
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+import msgspec
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+from pydantic_core import SchemaError, SchemaValidator
+from pydantic_core.core_schema import str_schema
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from gql_app.core.documents import find_faults, make_pointer, quote
+from gql_app.core.values import Json
+
+MAXIMUM_STEPS: Final = 300_000
+"""How much work a check may be, so that no schema can hold the process up; about a second."""
+
+MAXIMUM_SCHEMA_VALUES: Final = 5_000
+"""How many values a schema that comes with a document may hold."""
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_Errors: TypeAlias = Iterator[ValidationError]
+_Keyword: TypeAlias = Callable[[Json, Json, Json, Json], _Errors | None]
+
+_steps: ContextVar[list[int]] = ContextVar("steps")
+
+
+class InvalidSchema(ValueError):
+    """A schema cannot be used; `pointer` says where in it."""
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.pointer = pointer
+
+
+class TooExpensive(Exception):
+    """A check takes more steps than it may."""
+
+
+class Schema:
+    """A JSON Schema, ready to check values with."""
+
+    def __init__(self, schema: Json) -> None:
+        self.schema = schema
+        self._validator = _Limited(schema, registry=Registry())
+
+    def errors(self, value: Json, maximum_steps: int = MAXIMUM_STEPS) -> Iterator[ValidationError]:
+        """Find what does not fit. Raises `InvalidSchema` or `TooExpensive` if the schema turns out unusable."""
+        _steps.set([maximum_steps])
+        try:
+            yield from self._validator.iter_errors(value)
+        except Unresolvable as error:
+            raise InvalidSchema(f"The reference {quote(error.ref)} leads nowhere inside the schema.") from error
+        except RecursionError:
+            raise InvalidSchema("The schema refers to itself without an end.") from None
+
+
+@lru_cache(maxsize=256)
+def compile_schema(encoded: bytes) -> Schema:
+    """Prepare a schema that is known to be sound: a tool's."""
+    return Schema(msgspec.json.decode(encoded))
+
+
+@lru_cache(maxsize=64)
+def check_schema(encoded: bytes) -> Schema:
+    """Prepare a schema that anybody may have written. Raises `InvalidSchema`."""
+    schema = msgspec.json.decode(encoded)
+    for fault in find_faults(schema, 64, MAXIMUM_SCHEMA_VALUES):
+        raise InvalidSchema(fault.message, fault.pointer)
+    if isinstance(schema, dict) and schema.get("$schema", DIALECT).rstrip("#") != DIALECT:
+        raise InvalidSchema(f"Only the dialect {DIALECT} is known, not {quote(schema['$schema'])}.", "/$schema")
+    for error in Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=Registry()).iter_errors(schema):
+        raise InvalidSchema(explain(error), make_pointer(error.absolute_path))
+    return Schema(schema)
+
+
+def explain(error: ValidationError) -> str:
+    """Say in a sentence what does not fit."""
+    return f"{quote(error.instance)} does not fit: {_rule(error)}."
+
+
+def _rule(error: ValidationError) -> str:
+    rule, instance = error.validator_value, error.instance
+    match error.validator:
+        case "type":
+            return f"it must be {_either(rule)}"
+        case "required":
+            missing = [name for name in rule if name not in instance]
+            return f"{quote(missing[0])} is missing"
+        case "additionalProperties" | "unevaluatedProperties" if rule is False:
+            known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+            extra = [quote(name) for name in instance if name not in known]
+            return f"there is no field {extra[0]} here" if extra else "it has a field too many"
+        case "enum":
+            return "it must be one of " + ", ".join(quote(value) for value in rule[:10])
+        case "anyOf" | "oneOf":
+            return "it fits none of the alternatives" if error.context else "it fits more than one alternative"
+        case None:
+            return "nothing is allowed here"
+        case keyword:
+            return f"`{keyword}` is {quote(rule)}"
+
+
+def _either(types: str | list[str]) -> str:
+    names = [types] if isinstance(types, str) else types
+    return " or ".join(names)
+
+
+def _counted(keyword: _Keyword) -> _Keyword:
+    """Make a keyword's check pay for its steps."""
+
+    def check(validator: Json, rule: Json, instance: Json, schema: Json) -> _Errors | None:
+        left = _steps.get()
+        size = len(instance) if isinstance(instance, dict | list) else 0
+        left[0] -= 1 + (size + (len(rule) if isinstance(rule, dict | list) else 0)) // 16
+        if left[0] < 0:
+            raise TooExpensive
+        return keyword(validator, rule, instance, schema)
+
+    return check
+
+
+@lru_cache(maxsize=256)
+def _matcher(pattern: str) -> SchemaValidator:
+    """Compile a pattern for an engine whose time is linear in the text."""
+    try:
+        return SchemaValidator(str_schema(pattern=pattern, regex_engine="rust-regex"))
+    except SchemaError:
+        raise InvalidSchema(f"The pattern {quote(pattern)} is not valid, or looks around or back.") from None
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return _matcher(pattern).isinstance_python(text)
+
+
+def _pattern(_: Json, rule: Json, instance: Json, __: Json) -> _Errors:
+    if isinstance(instance, str) and not _matches(rule, instance):
+        yield ValidationError("pattern")
+
+
+def _pattern_properties(validator: Json, rule: Json, instance: Json, _: Json) -> _Errors:
+    if isinstance(instance, dict):
+        for pattern, schema in rule.items():
+            for name in instance:
+                if _matches(pattern, name):
+                    yield from validator.descend(instance[name], schema, path=name, schema_path=pattern)
+
+
+def _additional_properties(validator: Json, rule: Json, instance: Json, schema: Json) -> _Errors:
+    if not isinstance(instance, dict):
+        return
+    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    for name in instance:
+        if name not in known and not any(_matches(pattern, name) for pattern in patterns):
+            if rule is False:
+                yield ValidationError("additionalProperties")
+                return
+            yield from validator.descend(instance[name], rule, path=name)
+
+
+_OWN: Final[dict[str, _Keyword]] = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+}
+_Limited: Final = extend(
+    Draft202012Validator,
+    {name: _counted(keyword) for name, keyword in {**Draft202012Validator.VALIDATORS, **_OWN}.items()},
+)
