@@ -1,7 +1,7 @@
 """The last resort: an exception that nobody expected is logged once and told to nobody."""
 
 import logging
-import uuid
+import secrets
 from http import HTTPStatus
 from typing import Final
 
@@ -38,15 +38,15 @@ class MaskedFailures:
         except (ClientDisconnect, WebSocketDisconnect):
             logger.debug("The client of %s has gone.", scope["path"])
         except Exception:
-            reference = uuid.uuid4().hex
-            logger.exception("Failure %s at %s", reference, scope["path"])
+            reference = secrets.token_hex(8)
+            logger.exception("Internal error %s at %s", reference, scope["path"])
             await _tell(scope, receive, send, reference, started=started)
 
 
 async def _tell(scope: Scope, receive: Receive, send: Send, reference: str, *, started: bool) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": _INTERNAL_ERROR, "reason": f"Failure {reference}"})
+        await send({"type": "websocket.close", "code": _INTERNAL_ERROR, "reason": f"Internal error (id {reference})."})
     elif not started:
-        message = f"Something went wrong on our side. The server's log knows more: {reference}."
-        answer = refuse(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR", message, reference=reference)
+        message = f"Internal error (id {reference})."
+        answer = refuse(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", message, id=reference)
         await answer(scope, receive, send)

@@ -39,13 +39,13 @@ class SocketClient:
         await self.send(type="connection_init")
         assert (await self.receive())["type"] == "connection_ack"
 
-    async def subscribe(self, query: str, *, id: str = "1", **variables: Json) -> None:
+    async def subscribe(self, query: str, variables: Json = None, *, id: str = "1") -> None:
         """Start an operation."""
         await self.send(id=id, type="subscribe", payload={"query": query, "variables": variables})
 
-    async def results(self, query: str, *, id: str = "1", **variables: Json) -> AsyncIterator[Json]:
+    async def results(self, query: str, variables: Json = None, *, id: str = "1") -> AsyncIterator[Json]:
         """Run the only operation of this connection and give the data of its results until it completes."""
-        await self.subscribe(query, id=id, **variables)
+        await self.subscribe(query, variables, id=id)
         while (message := await self.receive())["type"] == "next":
             assert message["id"] == id
             assert "errors" not in message["payload"], message
@@ -54,6 +54,7 @@ class SocketClient:
 
     async def closed(self) -> tuple[int, str]:
         """Read until the other side closes the connection, and tell its code and reason."""
+        frame = None
         try:
             while True:
                 await self.connection.recv()

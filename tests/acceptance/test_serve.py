@@ -1,0 +1,88 @@
+"""`gql-app serve` as a process: what it says, and how it ends."""
+
+import signal
+import socket
+from http import HTTPStatus
+
+import anyio
+import pytest
+
+from tests.support.documents import WATCH, document, submit
+from tests.support.server import LONGEST_WAIT, server_process, start
+
+SLOW = {"id": "slow", "tool": "delay", "input": {"seconds": 3600}}
+
+
+def test_it_says_where_everything_is_once_it_listens() -> None:
+    with server_process() as server, server.client() as client:
+        answer = client.get("/health")
+
+        assert answer.status_code == HTTPStatus.OK
+        assert f"{server.url}/graphql" in server.greeting
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order(number: signal.Signals) -> None:
+    with server_process() as server:
+        code = server.stop(number)
+        _, errors = server.process.communicate(timeout=LONGEST_WAIT)
+
+    assert (code, errors) == (0, "")
+
+
+@pytest.mark.anyio
+async def test_an_open_subscription_does_not_keep_it_from_ending() -> None:
+    with server_process(GQL_APP_SHUTDOWN_GRACE_SECONDS="0") as server:
+        run_id = submit(server, document(SLOW))
+        async with server.socket() as client:
+            await client.subscribe(WATCH, {"id": run_id, "after": 0})
+            await client.receive()
+            code = await anyio.to_thread.run_sync(server.stop)
+            closed, _ = await client.closed()
+        _, errors = server.process.communicate(timeout=LONGEST_WAIT)
+
+    assert closed == 1012
+    assert (code, errors) == (0, "")
+
+
+def test_a_second_interrupt_ends_it_at_once() -> None:
+    with server_process(GQL_APP_SHUTDOWN_GRACE_SECONDS="3600") as server:
+        submit(server, document(SLOW))
+        server.process.send_signal(signal.SIGINT)
+        # The first signal has been taken note of when nobody is let in any more.
+        while accepts(server.url):
+            pass
+        code = server.stop(signal.SIGINT)
+
+    assert code == 130
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start("--port", str(port))
+        output, errors = process.communicate(timeout=LONGEST_WAIT)
+
+    assert process.returncode == 1
+    assert output == ""
+    assert f"Port {port}" in errors
+    assert "--port" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_module_without_tools_is_named() -> None:
+    process = start("--port", "0", "--tools", "json")
+    _, errors = process.communicate(timeout=LONGEST_WAIT)
+
+    assert process.returncode == 1
+    assert "'json'" in errors
+    assert "Traceback" not in errors
+
+
+def accepts(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port))).close()
+    except ConnectionRefusedError:
+        return False
+    return True

@@ -1,0 +1,199 @@
+"""What a websocket client is told that breaks the protocol, asks too much or may not come in."""
+
+from collections.abc import Iterator
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from gql_app.settings import Settings
+from tests.support.documents import WATCH, document, submit
+from tests.support.gate import Gate, gated
+from tests.support.server import RunningServer, live_server
+from tests.support.socket_client import connect
+
+pytestmark = pytest.mark.anyio
+
+HEALTH = "{ health { status } }"
+
+
+@pytest.fixture(scope="module")
+def gate() -> Iterator[Gate]:
+    with Gate() as gate:
+        yield gate
+
+
+@pytest.fixture(scope="module")
+def server(gate: Gate) -> Iterator[RunningServer]:
+    with live_server(Settings(shutdown_grace_seconds=0, maximum_subscriptions=3), tools=[gate.tool]) as running:
+        yield running
+        gate.open()
+
+
+async def test_a_query_is_answered_over_a_websocket(server: RunningServer) -> None:
+    async with server.socket() as socket:
+        results = [result async for result in socket.results(HEALTH)]
+
+    assert results == [{"health": {"status": "OK"}}]
+
+
+@pytest.mark.parametrize("query", ["{", "{ nothing }", "query Q($id: ID!) { workflow(id: $id) { id } }"])
+async def test_an_invalid_operation_harms_no_other(server: RunningServer, query: str) -> None:
+    async with server.socket() as socket:
+        await socket.subscribe(query, id="bad")
+        message = await socket.receive()
+        while message["id"] == "bad" and message["type"] == "next":
+            assert message["payload"]["errors"]
+            message = await socket.receive()
+        results = [result async for result in socket.results(HEALTH, id="good")]
+
+    assert message["id"] == "bad"
+    assert message["type"] in {"error", "complete"}
+    assert results == [{"health": {"status": "OK"}}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "1",
+        "null",
+        "[]",
+        "{}",
+        '{"type": 1}',
+        '{"type": "unknown"}',
+        '{"type": "subscribe"}',
+        '{"type": "subscribe", "id": 1, "payload": {"query": "{ health { status } }"}}',
+        '{"type": "subscribe", "id": "", "payload": {"query": "{ health { status } }"}}',
+        '{"type": "subscribe", "id": "1", "payload": "{ health { status } }"}',
+        '{"type": "subscribe", "id": "1", "payload": {"query": 1}}',
+        '{"type": "subscribe", "id": "1", "payload": {"query": "{ a }", "variables": []}}',
+        '{"type": "subscribe", "id": "1", "payload": {"query": "{ a }", "operationName": 1}}',
+        '{"type": "complete"}',
+        '{"type": "complete", "id": []}',
+        '{"type": "ping", "payload": 1}',
+        "[" * 100_000,
+        '{"type": "' + "x" * 1_000 + '"}',
+        '{"type": "\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600"}',
+    ],
+    ids=lambda text: text[:60],
+)
+async def test_a_message_of_the_wrong_shape_closes_the_connection(server: RunningServer, text: str) -> None:
+    async with server.socket() as socket:
+        await socket.send_text(text)
+        code, reason = await socket.closed()
+
+    assert code == 4400
+    assert reason
+
+
+async def test_a_binary_message_closes_the_connection(server: RunningServer) -> None:
+    async with server.socket() as socket:
+        await socket.connection.send(b'{"type": "ping"}')
+
+        assert await socket.closed() == (4400, "WebSocket message type must be text")
+
+
+async def test_a_message_of_more_than_a_mebibyte_closes_the_connection(server: RunningServer) -> None:
+    async with server.socket() as socket:
+        await socket.send_text(" " * ((1 << 20) + 1))
+        code, _ = await socket.closed()
+
+    assert code == 1009
+
+
+async def test_an_introduction_may_have_null_for_a_payload(server: RunningServer) -> None:
+    async with connect(server.ws_url, introduced=False) as socket:
+        await socket.send(type="connection_init", payload=None)
+
+        assert await socket.receive() == {"type": "connection_ack"}
+
+
+async def test_a_ping_is_answered_with_what_it_brought(server: RunningServer) -> None:
+    async with server.socket() as socket:
+        await socket.send(type="ping", payload={"at": 1})
+
+        assert await socket.receive() == {"type": "pong", "payload": {"at": 1}}
+
+
+async def test_who_has_not_introduced_itself_gets_nothing(server: RunningServer) -> None:
+    async with connect(server.ws_url, introduced=False) as socket:
+        await socket.subscribe(HEALTH)
+        code, _ = await socket.closed()
+
+    assert code == 4401
+
+
+async def test_a_second_introduction_closes_the_connection(server: RunningServer) -> None:
+    async with server.socket() as socket:
+        await socket.send(type="connection_init")
+        code, _ = await socket.closed()
+
+    assert code == 4429
+
+
+async def test_a_connection_that_stays_silent_is_closed(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gql_app.web.sockets.INIT_SECONDS", 0.01)
+
+    with live_server() as impatient:
+        async with connect(impatient.ws_url, introduced=False) as socket:
+            code, _ = await socket.closed()
+
+    assert code == 4408
+
+
+async def test_an_operation_too_many_is_refused_and_the_others_go_on(server: RunningServer, gate: Gate) -> None:
+    run_id = submit(server, document(gated()))
+
+    async with server.socket() as socket:
+        for name in ("1", "2", "3"):
+            await socket.subscribe(WATCH, {"id": run_id}, id=name)
+            assert (await socket.receive())["id"] == name
+        await socket.subscribe(WATCH, {"id": run_id}, id="4")
+        refused = await socket.receive()
+        await socket.send(id="1", type="complete")
+        await socket.subscribe(WATCH, {"id": run_id}, id="5")
+        accepted = await socket.receive()
+
+    assert (refused["id"], refused["type"]) == ("4", "error")
+    assert (accepted["id"], accepted["type"]) == ("5", "next")
+
+
+async def test_the_legacy_protocol_is_not_spoken(server: RunningServer) -> None:
+    async with connect(server.ws_url, introduced=False, protocol="graphql-ws") as socket:
+        code, _ = await socket.closed()
+
+    assert code == 4406
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost"])
+async def test_a_page_of_another_origin_may_not_connect(server: RunningServer, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(server.ws_url, origin=origin):
+            pass
+
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_page_of_ours_may_connect(server: RunningServer) -> None:
+    async with connect(server.ws_url, origin=server.url) as socket:
+        results = [result async for result in socket.results(HEALTH)]
+
+    assert results == [{"health": {"status": "OK"}}]
+
+
+async def test_a_websocket_under_another_name_is_refused(server: RunningServer) -> None:
+    port = int(server.url.rpartition(":")[2])
+
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://evil.example:{port}/graphql", host="127.0.0.1", port=port):
+            pass
+
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_websocket_elsewhere_is_refused(server: RunningServer) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(server.ws_url.replace("/graphql", "/nowhere")):
+            pass
+
+    assert refused.value.response.status_code == 403
