@@ -88,32 +88,44 @@ class RunReader:
         key = ((namespace, run_id), None, run.sequence)
         return self._cached(key) or self._cache(key, Update(sequence=run.sequence, events=(), changed=(), run=run))
 
-    async def update(self, namespace: Namespace, run_id: RunId, after: int) -> Update | None:
-        """Tell what happened after the sequence `after`, or as much of it as an update holds; None if nothing did."""
+    async def next_update(self, namespace: Namespace, run_id: RunId, after: int) -> Update | None:
+        """Tell what happened after the sequence `after`, or as much of it as an update holds.
+
+        Waits until something has; None if nothing can, because the run has ended.
+        """
         address = (namespace, run_id)
+        while True:
+            update, over = await self._look(address, after)
+            if update is not None or over:
+                return update
+            await self._repository.wait(namespace, run_id, after=after)
+
+    async def _look(self, address: Address, after: int) -> tuple[Update | None, bool]:
+        """Tell what happened after the sequence `after`, if anything did, and whether nothing more can."""
         folded = self._find(address)
         async with folded.lock:
-            await self._advance(address, folded)
-            if folded.sequence <= after:
-                return None
-            key = (address, after, folded.sequence)
+            run = await self._advance(address, folded)
+            if run.sequence <= after:
+                return None, run.status.final
+            key = (address, after, run.sequence)
             update = self._cached(key)
             if update is None:
-                events = await self._repository.events(namespace, run_id, after=after, limit=UPDATE_EVENTS)
+                events = await self._repository.events(*address, after=after, limit=UPDATE_EVENTS)
                 update = self._cache(key, _make_update(_fitting(events), folded.copy()))
-            return update
+            return update, False
 
-    async def _advance(self, address: Address, folded: Folded) -> None:
+    async def _advance(self, address: Address, folded: Folded) -> WorkflowRun:
+        """Fold what there is; others have their turn after every page."""
         namespace, run_id = address
         before = folded.node_count
         try:
             while True:
                 after = folded.sequence
                 events = await self._repository.events(namespace, run_id, after=after, limit=PAGE_EVENTS)
-                if events:
+                if events or folded.run is None:
                     folded.advance(events)
-                if len(events) < PAGE_EVENTS:
-                    break
+                if len(events) < PAGE_EVENTS and folded.run is not None:
+                    return folded.run
                 await asyncio.sleep(0)
         except WorkflowNotFoundError:
             self._forget(address)

@@ -123,24 +123,19 @@ class WorkflowService:
         Without `after` the state now comes first, then what is new. Raises `WorkflowNotFoundError`,
         `InvalidCursorError`, and `WorkflowRemovedError` if the run is removed meanwhile.
         """
-        update: Update | None = None
+        over = False
         if after is None:
             update = await self._reader.first_update(namespace, run_id)
+            after, over = update.sequence, update.ends
+            yield update
+            del update
         else:
             await self._check_cursor(namespace, run_id, after)
         try:
-            while True:
-                if update is not None:
-                    after, over = update.sequence, update.ends
-                    yield update
-                    if over:
-                        return
-                assert after is not None
-                update = await self._reader.update(namespace, run_id, after)
-                if update is None:
-                    if await self._is_over(namespace, run_id, after):
-                        return
-                    await self._repository.wait(namespace, run_id, after=after)
+            while not over and (news := await self._reader.next_update(namespace, run_id, after)) is not None:
+                after, over = news.sequence, news.ends
+                yield news
+                del news  # Whoever waits holds nothing but a number.
         except WorkflowNotFoundError:
             raise WorkflowRemovedError(run_id) from None
 
@@ -233,10 +228,6 @@ class WorkflowService:
             raise InvalidCursorError(
                 after, f"the run is at sequence {last}; use 0 to {last}, or none for the state now."
             )
-
-    async def _is_over(self, namespace: Namespace, run_id: RunId, after: int) -> bool:
-        run = await self._reader.current(namespace, run_id)
-        return run.status.final and run.sequence == after
 
     async def _stored(self, run: WorkflowRun, values: Sequence[Value]) -> dict[str, bytes]:
         """Fetch those of the values that are not inline."""

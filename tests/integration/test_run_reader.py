@@ -127,7 +127,7 @@ async def test_of_many_runs_few_are_kept() -> None:
     reader = RunReader(repository)
     for number in range(CACHED_RUNS + 50):
         await repository.create(finished_log(number), values={})
-        await reader.update(DEFAULT_NAMESPACE, run_id(number), after=0)
+        await reader.next_update(DEFAULT_NAMESPACE, run_id(number), after=0)
 
     assert reader.kept == (CACHED_RUNS, CACHED_RUNS, CACHED_UPDATES)
 
