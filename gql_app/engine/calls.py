@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 
 import anyio
 import anyio.to_process
-import anyio.to_thread
 
 from gql_app.core.errors import ExpressionError, InvalidOutputError, ToolError
 from gql_app.core.events import Failure
@@ -22,6 +21,7 @@ from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import AttemptErred, AttemptStopped, AttemptSucceeded, Signal
 from gql_app.core.values import Json
 from gql_app.engine.outputs import as_value, encode_output
+from gql_app.engine.threads import run_in_thread
 from gql_app.ports import Clock, RunRepository, Tool, ToolContext, Tools
 from gql_app.settings import Settings
 
@@ -77,10 +77,14 @@ class Caller:
         self._clock = clock
         self._settings = settings
         self._random = random
-        # Slots bound the threads of attempts in flight, and leftovers are refused beyond their own bound.
-        self._threads = anyio.CapacityLimiter(settings.maximum_attempts_in_flight + settings.maximum_leftovers)
+        self._threads_out = 0
         self._processes = anyio.CapacityLimiter(settings.maximum_processes)
         self.leftovers: set[Call] = set()
+
+    @property
+    def threads_out(self) -> int:
+        """How many threads and processes work for an attempt that somebody waits for."""
+        return self._threads_out + self._processes.borrowed_tokens
 
     def start(self, run: WorkflowRun, plan: NodePlan, attempt: int, tell: Told) -> Call:
         """Call a node's tool; `tell` is told how it ended, with the values to store, unless it is abandoned."""
@@ -179,7 +183,11 @@ class Caller:
                         loop.call_soon_threadsafe(self.leftovers.discard, call)
 
         call.in_thread = True
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+        self._threads_out += 1
+        try:
+            return await run_in_thread(work)
+        finally:
+            self._threads_out -= 1
 
     def _context(self, call: Call, run: WorkflowRun, plan: NodePlan) -> ToolContext:
         seconds = plan.timeout.attempt_seconds

@@ -66,6 +66,7 @@ class RunDriver:
         self._evaluations: set[asyncio.Task[None]] = set()
         self._wakeup: asyncio.Future[None] | None = None
         self._left = False
+        self._over = False
 
     @property
     def in_flight(self) -> int:
@@ -78,7 +79,12 @@ class RunDriver:
         self._wake()
 
     async def ask(self, signal: Signal) -> None:
-        """Tell the run something and wait until what follows is stored."""
+        """Tell the run something and wait until what follows is stored.
+
+        Raises `WorkflowNotFoundError` for a run that is over.
+        """
+        if self._over:
+            raise WorkflowNotFoundError(self.run.run_id)
         stored = asyncio.get_running_loop().create_future()
         self._asked.append(stored)
         self.tell(signal)
@@ -109,6 +115,7 @@ class RunDriver:
             self._wakeup.set_result(None)
 
     def _end(self) -> None:
+        self._over = True
         for call in self._calls.values():
             self._shared.caller.abandon(call)
         self._calls.clear()

@@ -57,9 +57,15 @@ class AsyncioExecutor:
         driver = RunDriver(run, self)
         driver.tell(Begin(draw=self.random()))
         self._drivers[run_id] = driver
-        task = asyncio.create_task(driver.drive())
+        task = asyncio.create_task(self._drive(driver))
         self._tasks[run_id] = task
         task.add_done_callback(lambda done: self._ended(run_id, done))
+
+    async def _drive(self, driver: RunDriver) -> None:
+        try:
+            await driver.drive()
+        finally:
+            del self._drivers[driver.run.run_id]
 
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
         """Tell a run something; returns once what follows is stored.
@@ -91,7 +97,7 @@ class AsyncioExecutor:
         last: Signal = ShuttingDown(draw=self.random())
         if not self.repository.durable:
             last = CancelRequested(reason="The server was shut down.")
-        for driver in self._drivers.values():
+        for driver in list(self._drivers.values()):
             driver.tell(last)
             if self.repository.durable:
                 driver.leave()
@@ -107,7 +113,7 @@ class AsyncioExecutor:
                 return fold(log)
 
     def _ended(self, run_id: RunId, task: asyncio.Task[None]) -> None:
-        del self._drivers[run_id], self._tasks[run_id]
+        del self._tasks[run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("Run %s is left: its driver failed.", run_id, exc_info=error)
 
