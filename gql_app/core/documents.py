@@ -1,7 +1,7 @@
 """The shape of a document: whether it is JSON, and what pydantic says of it, as problems with pointers."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from json.encoder import encode_basestring
 from typing import Final, TypeAlias
 
@@ -81,6 +81,11 @@ class Draft(msgspec.Struct, frozen=True):
             raise ValueError("Nothing could be read of the document.")
         return self.spec
 
+    def is_placeholder(self, position: int, field: str) -> bool:
+        """Tell whether a required field of a node stands for something that could not be read."""
+        places: tuple[_Location, ...] = (("nodes",), ("nodes", position), ("nodes", position, field))
+        return bool(self.repaired) and any(place in self.repaired for place in places)
+
 
 def read_draft(document: Json, known: Collection[str] = ()) -> Draft:
     """Read a JSON value as a workflow; pointers in `known` have a problem already and get no second one."""
@@ -150,14 +155,18 @@ def quote(value: Json) -> str:
         text = encode_basestring(value[:QUOTED_CHARACTERS].encode(errors="replace").decode())
         return text if len(value) <= QUOTED_CHARACTERS else f'{text[:-1]}…" ({len(value)} characters)'
     if isinstance(value, dict):
-        return f"an object with {len(value)} fields" if value else "{}"
+        return f"an object with {_count(value, 'field')}" if value else "{}"
     if isinstance(value, list):
-        return f"a list of {len(value)} items" if value else "[]"
+        return f"a list of {_count(value, 'item')}" if value else "[]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, int) and not SMALLEST_INTEGER <= value <= BIGGEST_INTEGER:
         return f"an integer of {value.bit_length()} bits"
     return repr(value) if isinstance(value, int | float) else f"a Python {type(value).__name__}"
+
+
+def _count(values: Sized, noun: str) -> str:
+    return f"{len(values)} {noun}" if len(values) == 1 else f"{len(values)} {noun}s"
 
 
 def _complaint(item: Json) -> tuple[str, bool] | None:
@@ -239,32 +248,34 @@ def _hint_field(name: str, model: type[BaseModel]) -> str:
 def node_id_at(document: Json, location: _Location) -> str | None:
     """Give the id of the node that a place is in, if it has one."""
     match document, location:
-        case {"nodes": [*nodes]}, ("nodes", int(index), *_) if index < len(nodes):
-            match nodes[index]:
-                case {"id": str(id)}:
-                    return id[:QUOTED_CHARACTERS]
-    return None
+        case {"nodes": [*nodes]}, ("nodes", int(index), *_):
+            node = nodes[index]
+            name = node.get("id") if isinstance(node, dict) else None
+            return name[:QUOTED_CHARACTERS] if isinstance(name, str) else None
+        case _:
+            return None
 
 
 def _repair(document: dict[str, Json], locations: Iterable[_Location]) -> Json:
     """Copy a document so that what is wrong is left out, or replaced where something must stand."""
-    root = document.copy()
-    copies: dict[_Location, Json] = {(): root}
+    copies: dict[_Location, Json] = {(): document.copy()}
     for location in locations:
-        parent = root
-        for depth in range(1, len(location)):
-            place = location[:depth]
-            if place not in copies and not _is_gone(parent, place[-1]):
-                copies[place] = parent[place[-1]] = parent[place[-1]].copy()
-            parent = copies.get(place)
-        if parent is not None:
+        parent = copies[()]
+        for place in (location[:depth] for depth in range(1, len(location))):
+            if place not in copies:
+                inner = _inside(parent, place[-1])
+                if not isinstance(inner, dict | list):
+                    break
+                copies[place] = parent[place[-1]] = inner.copy()
+            parent = copies[place]
+        else:
             _replace(parent, location)
-    return root
+    return copies[()]
 
 
-def _is_gone(parent: Json, key: int | str) -> bool:
-    """Tell whether a place is no longer there, because something around it was replaced."""
-    return parent is None or (isinstance(parent, dict) and key not in parent)
+def _inside(parent: Json, key: int | str) -> Json:
+    """Give an item, or None where something around it was left out."""
+    return parent.get(key) if isinstance(parent, dict) else parent[key]
 
 
 def _replace(parent: Json, location: _Location) -> None:

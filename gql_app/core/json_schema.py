@@ -14,6 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from gql_app.core.documents import find_faults, make_pointer, quote
+from gql_app.core.simple_schema import recognise
 from gql_app.core.values import Json
 
 MAXIMUM_STEPS: Final = 300_000
@@ -48,7 +49,12 @@ class Schema:
 
     def __init__(self, schema: Json) -> None:
         self.schema = schema
+        self._fits = recognise(schema)
         self._validator = _Limited(schema, registry=Registry())
+
+    def surely_fits(self, value: Json) -> bool:
+        """Tell at once that a value fits; false means that only `errors` can tell."""
+        return self._fits(value)
 
     def errors(self, value: Json, maximum_steps: int = MAXIMUM_STEPS) -> Iterator[ValidationError]:
         """Find what does not fit. Raises `InvalidSchema` or `TooExpensive` if the schema turns out unusable."""
@@ -76,40 +82,40 @@ def check_schema(encoded: bytes) -> Schema:
     if isinstance(schema, dict) and schema.get("$schema", DIALECT).rstrip("#") != DIALECT:
         raise InvalidSchema(f"Only the dialect {DIALECT} is known, not {quote(schema['$schema'])}.", "/$schema")
     for error in Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=Registry()).iter_errors(schema):
-        raise InvalidSchema(explain(error), make_pointer(error.absolute_path))
+        raise InvalidSchema(explain(error), locate(error))
     return Schema(schema)
 
 
 def explain(error: ValidationError) -> str:
     """Say in a sentence what does not fit."""
-    return f"{quote(error.instance)} does not fit: {_rule(error)}."
-
-
-def _rule(error: ValidationError) -> str:
-    rule, instance = error.validator_value, error.instance
+    rule: Json = error.validator_value
+    value = quote(error.instance)
     match error.validator:
         case "type":
-            return f"it must be {_either(rule)}"
+            return f"Expected {' or '.join([rule] if isinstance(rule, str) else rule)}, not {value}."
         case "required":
-            missing = [name for name in rule if name not in instance]
-            return f"{quote(missing[0])} is missing"
-        case "additionalProperties" | "unevaluatedProperties" if rule is False:
-            known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-            extra = [quote(name) for name in instance if name not in known]
-            return f"there is no field {extra[0]} here" if extra else "it has a field too many"
-        case "enum":
-            return "it must be one of " + ", ".join(quote(value) for value in rule[:10])
+            return f"The field {quote(error.message)} is missing."
+        case "additionalProperties" if rule is False:
+            return f"There is no field {quote(error.message)} here."
+        case "enum" | "const":
+            allowed = ", ".join(map(quote, rule[:10] if error.validator == "enum" else [rule]))
+            return f"Expected one of {allowed}, not {value}."
         case "anyOf" | "oneOf":
-            return "it fits none of the alternatives" if error.context else "it fits more than one alternative"
+            return f"{_capital(value)} fits {'none' if error.context else 'more than one'} of the alternatives."
         case None:
-            return "nothing is allowed here"
+            return "Nothing is allowed here."
         case keyword:
-            return f"`{keyword}` is {quote(rule)}"
+            return f"{_capital(value)} does not fit `{keyword}`: {quote(rule)}."
 
 
-def _either(types: str | list[str]) -> str:
-    names = [types] if isinstance(types, str) else types
-    return " or ".join(names)
+def locate(error: ValidationError) -> str:
+    """Point to what does not fit; where a field is too many, to the field."""
+    extra = error.validator == "additionalProperties" and error.validator_value is False
+    return make_pointer([*error.absolute_path, error.message] if extra else error.absolute_path)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _counted(keyword: _Keyword) -> _Keyword:
@@ -159,17 +165,24 @@ def _additional_properties(validator: Json, rule: Json, instance: Json, schema: 
     for name in instance:
         if name not in known and not any(_matches(pattern, name) for pattern in patterns):
             if rule is False:
-                yield ValidationError("additionalProperties")
-                return
+                yield ValidationError(name)
+                continue
             yield from validator.descend(instance[name], rule, path=name)
 
 
+def _required(_: Json, rule: Json, instance: Json, __: Json) -> _Errors:
+    if isinstance(instance, dict):
+        for name in rule:
+            if name not in instance:
+                yield ValidationError(name)
+
+
 _OWN: Final[dict[str, _Keyword]] = {
+    "required": _required,
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
 }
-_Limited: Final = extend(
-    Draft202012Validator,
-    {name: _counted(keyword) for name, keyword in {**Draft202012Validator.VALIDATORS, **_OWN}.items()},
-)
+_KEYWORDS: Final = {name: _counted(keyword) for name, keyword in {**Draft202012Validator.VALIDATORS, **_OWN}.items()}
+# The library's own stubs leave the function untyped.
+_Limited: Final = extend(Draft202012Validator, _KEYWORDS)  # type: ignore[no-untyped-call]

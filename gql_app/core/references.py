@@ -63,7 +63,7 @@ class _Linker:
         self._problems = problems
         self._positions: dict[str, int] = {}
         for position, node in enumerate(draft.checked.nodes):
-            if not self._is_placeholder(position):
+            if not draft.is_placeholder(position, "id"):
                 self._check_id(position, node.id)
                 self._positions.setdefault(node.id, position)
 
@@ -88,7 +88,7 @@ class _Linker:
             places.setdefault(name, place)
             if "output" in fields:
                 reads[name] = None
-        return Link(tuple(places), tuple(reads), when and when.text, template, places)
+        return Link(tuple(places), tuple(reads), None if when is None else when.text, template, places)
 
     def check_output(self) -> None:
         """Read what the run's output mentions."""
@@ -113,12 +113,6 @@ class _Linker:
                 else f"The nodes depend on each other in a cycle: {_show((*cycle, first))}."
             )
             self._problems.add(ProblemCode.CYCLE, message, f"/nodes/{position}{place}", node_id=first, hint=CYCLE_HINT)
-
-    def _is_placeholder(self, position: int) -> bool:
-        repaired = self._draft.repaired
-        return bool(repaired) and any(
-            place in repaired for place in (("nodes",), ("nodes", position), ("nodes", position, "id"))
-        )
 
     def _check_id(self, position: int, name: str) -> None:
         at = f"/nodes/{position}/id"

@@ -1,82 +1,43 @@
-"""Checks inputs against JSON Schemas: literals as they are, expressions by their declared types."""
+"""Checks what tools and runs are handed against JSON Schemas; references by their declared types."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
 import msgspec
 from jsonschema import ValidationError
 
+from gql_app.core.declared import Declaration, describe_types
 from gql_app.core.documents import Draft, make_pointer, quote
 from gql_app.core.errors import ProblemCode
-from gql_app.core.json_schema import InvalidSchema, Schema, TooExpensive, check_schema, compile_schema, explain
+from gql_app.core.expressions import Path
+from gql_app.core.json_schema import InvalidSchema, Schema, TooExpensive, check_schema, compile_schema, explain, locate
+from gql_app.core.outline import find_references, is_excused, outline
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.problems import Problems
-from gql_app.core.references import Links
+from gql_app.core.references import Link, Links
 from gql_app.core.spec import NodeSpec
-from gql_app.core.templates import OPENING, Hole, split_template
 from gql_app.core.values import Json
 
 MAXIMUM_ERRORS: Final = 20
 """How many problems one value can have."""
 
 
-class Unknown:
-    """Stands for the value of an expression: anything."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "${ … }"
-
-
-class Interpolated(str):
-    """Stands for a text with an expression in it: any text."""
-
-    __slots__ = ()
-
-
-UNKNOWN: Final = Unknown()
-_DEPENDENT: Final = frozenset(
-    {
-        "not",
-        "contains",
-        "minContains",
-        "maxContains",
-        "enum",
-        "const",
-        "uniqueItems",
-        "unevaluatedProperties",
-        "unevaluatedItems",
-    }
-)
-"""Keywords that look at values inside the value: their verdict may change once an expression in it has one."""
-
-
 def check_tool_inputs(draft: Draft, links: Links, tools: Mapping[str, ToolDefinition], problems: Problems) -> None:
     """Find nodes whose tool is not there, or cannot take what the node hands it."""
-    schemas = {
-        name: compile_schema(msgspec.json.encode(tools[name].input_schema))
-        for name in {node.tool for node in draft.checked.nodes} & tools.keys()
-    }
-    for position, node in enumerate(draft.checked.nodes):
-        schema = schemas.get(node.tool)
-        if schema is None:
-            if (
-                ("nodes", position, "tool") not in draft.repaired
-                and ("nodes", position) not in draft.repaired
-                and ("nodes",) not in draft.repaired
-            ):
-                problems.add(
-                    ProblemCode.UNKNOWN_TOOL,
-                    f"There is no tool {quote(node.tool)}.",
-                    f"/nodes/{position}/tool",
-                    node_id=node.id,
-                    hint=problems.suggest(node.tool, tools),
-                )
-            continue
-        if ("nodes", position, "input") not in draft.repaired:
-            _check_node(schema, node, f"/nodes/{position}/input", problems)
+    checker = _InputChecker(draft, tools, problems)
+    for position, (node, link) in enumerate(zip(draft.checked.nodes, links, strict=True)):
+        if node.tool in tools:
+            if ("nodes", position, "input") not in draft.repaired:
+                checker.check(node, link, f"/nodes/{position}/input")
+        elif not draft.is_placeholder(position, "tool"):
+            problems.add(
+                ProblemCode.UNKNOWN_TOOL,
+                f"There is no tool {quote(node.tool)}.",
+                f"/nodes/{position}/tool",
+                node_id=node.id,
+                hint=problems.suggest(node.tool, tools) or _list_tools(tools),
+            )
 
 
 def check_run_input(input_schema: Json, value: Json, problems: Problems) -> None:
@@ -86,76 +47,94 @@ def check_run_input(input_schema: Json, value: Json, problems: Problems) -> None
     try:
         schema = check_schema(msgspec.json.encode(input_schema))
         for error in islice(schema.errors(value), MAXIMUM_ERRORS):
-            problems.add(ProblemCode.INVALID_INPUT, explain(error), "/input" + make_pointer(error.absolute_path))
+            problems.add(ProblemCode.INVALID_INPUT, explain(error), "/input" + locate(error))
     except InvalidSchema as invalid:
         problems.add(ProblemCode.INVALID_FIELD, invalid.message, "/inputSchema" + invalid.pointer)
     except TooExpensive:
         message = "Checking the input against the schema takes too long."
-        problems.add(ProblemCode.LIMIT_EXCEEDED, message, "/inputSchema", hint="Make the schema simpler.")
+        problems.add(ProblemCode.LIMIT_EXCEEDED, message, "/inputSchema", hint="Make the schema or the input simpler.")
 
 
-def _check_node(schema: Schema, node: NodeSpec, at: str, problems: Problems) -> None:
-    outlined = outline(node.input)
-    try:
-        for error in islice(_certain_errors(schema, outlined), MAXIMUM_ERRORS):
-            problems.add(
-                ProblemCode.INVALID_TOOL_INPUT,
-                explain(error),
-                at + make_pointer(error.absolute_path),
-                node_id=node.id,
-                hint=f"Ask `tools` for the input of `{node.tool}`.",
+class _InputChecker:
+    """Checks the inputs of nodes; every tool's schema is prepared once."""
+
+    def __init__(self, draft: Draft, tools: Mapping[str, ToolDefinition], problems: Problems) -> None:
+        self._tools = tools
+        self._problems = problems
+        self._nodes = {node.id: node for node in draft.checked.nodes}
+        self._schemas: dict[str, Schema] = {}
+
+    def check(self, node: NodeSpec, link: Link, at: str) -> None:
+        schema = self._schemas.get(node.tool)
+        if schema is None:
+            encoded = msgspec.json.encode(self._tools[node.tool].input_schema)
+            schema = self._schemas[node.tool] = compile_schema(encoded)
+        if not link.template.expressions:
+            value = link.template.evaluate({})
+            if not schema.surely_fits(value):
+                self._report(schema.errors(value), schema, node, at)
+            return
+        self._report(filter(_is_certain, schema.errors(outline(link.template.value))), schema, node, at)
+        for location, path in find_references(link.template.value):
+            self._check_reference(Declaration(schema.schema), location, path, node, at)
+
+    def _report(self, errors: Iterator[ValidationError], schema: Schema, node: NodeSpec, at: str) -> None:
+        try:
+            for error in islice(errors, MAXIMUM_ERRORS):
+                hint = None
+                if error.validator == "additionalProperties" and error.validator_value is False:
+                    fields = Declaration(schema.schema).fields(error.schema)
+                    hint = self._suggest(error.message, fields)
+                self._refuse(explain(error), at + locate(error), node, hint)
+        except (TooExpensive, InvalidSchema):
+            # The tool itself checks its input before every attempt.
+            return
+
+    def _check_reference(
+        self, wanted: Declaration, location: tuple[str | int, ...], path: Path, node: NodeSpec, at: str
+    ) -> None:
+        """Refuse a reference to what cannot exist, or cannot be of a type that the tool takes there."""
+        source = self._nodes.get(path[1])
+        tool = None if source is None else self._tools.get(source.tool)
+        if source is None or tool is None:
+            return
+        given = Declaration(tool.output_schema)
+        pointer = at + make_pointer(location)
+        for length in range(3, len(path)):
+            if given.at(path[3 : length + 1]) is False:
+                self._refuse_field(given, path[: length + 1], tool.name, node, pointer)
+                return
+        types = given.types(given.at(path[3:]))
+        if source.continue_on_failure:
+            types |= {"null"}
+        place = wanted.at(location)
+        if place is not False and not types & wanted.types(place):
+            message = (
+                f"`{'.'.join(path)}` is declared to be {describe_types(types) or 'nothing'},"
+                f" but {describe_types(wanted.types(place)) or 'nothing'} is expected here."
             )
-    except (TooExpensive, InvalidSchema):
-        # The tool checks its input itself before every attempt.
-        return
+            self._refuse(message, pointer, node, None)
+
+    def _refuse_field(self, given: Declaration, path: Path, tool: str, node: NodeSpec, pointer: str) -> None:
+        around = given.at(path[3:-1])
+        message = f"`{'.'.join(path[:-1])}` has no field {quote(path[-1])}, as the tool `{tool}` declares its output."
+        self._refuse(message, pointer, node, self._suggest(path[-1], given.fields(around)))
+
+    def _refuse(self, message: str, pointer: str, node: NodeSpec, hint: str | None) -> None:
+        self._problems.add(ProblemCode.INVALID_TOOL_INPUT, message, pointer, node_id=node.id, hint=hint)
+
+    def _suggest(self, name: str, fields: Iterable[str]) -> str | None:
+        known = list(dict.fromkeys(fields))
+        return self._problems.suggest(name, known) or _list_names("The fields here are", known)
 
 
-def _certain_errors(schema: Schema, outlined: Json) -> Iterator[ValidationError]:
-    return (error for error in schema.errors(outlined) if not _is_excused(error))
+def _is_certain(error: ValidationError) -> bool:
+    return not is_excused(error)
 
 
-def outline(value: Json) -> Json:
-    """Copy a template with what is known of its expressions' values."""
-    if isinstance(value, str):
-        if OPENING not in value:
-            return value
-        pieces, _ = split_template(value)
-        if not any(isinstance(piece, Hole) for piece in pieces):
-            return "".join(piece for piece in pieces if isinstance(piece, str))
-        return UNKNOWN if len(pieces) == 1 else Interpolated(value)
-    if isinstance(value, dict):
-        return {name: outline(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [outline(item) for item in value]
-    return value
+def _list_tools(tools: Iterable[str]) -> str | None:
+    return _list_names("The tools are", list(tools))
 
 
-def _is_excused(error: ValidationError) -> bool:
-    """Tell whether an error could go away once the expressions have values."""
-    if error.validator is None:
-        return False
-    if isinstance(error.instance, Unknown):
-        return True
-    if isinstance(error.instance, Interpolated):
-        return error.validator not in {"type", "anyOf", "oneOf"} or _has_way_out(error)
-    if error.validator in {"anyOf", "oneOf"}:
-        return _holds_expression(error.instance) if not error.context else _has_way_out(error)
-    inside_if = "if" in error.absolute_schema_path
-    return (error.validator in _DEPENDENT or inside_if) and _holds_expression(error.instance)
-
-
-def _has_way_out(error: ValidationError) -> bool:
-    """Tell whether one of the alternatives fails for excused errors only."""
-    branches: dict[object, bool] = {}
-    for inner in error.context:
-        branch = inner.schema_path[0]
-        branches[branch] = branches.get(branch, True) and _is_excused(inner)
-    return any(branches.values())
-
-
-def _holds_expression(value: Json) -> bool:
-    if isinstance(value, dict):
-        return any(map(_holds_expression, value.values()))
-    if isinstance(value, list):
-        return any(map(_holds_expression, value))
-    return isinstance(value, Unknown | Interpolated)
+def _list_names(begin: str, names: list[str]) -> str | None:
+    return f"{begin} {', '.join(names)}." if 0 < len(names) <= 20 else None
