@@ -53,6 +53,8 @@ class FunctionTool(Generic[P, R]):
         }
         name = function.__name__ if name is None else name
         _check_name(name, function)
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise InvalidToolError(f"Tool {name!r}: it is a generator; return one value instead of yielding many.")
         self._signature = read_signature(name, function)
         self._definition = ToolDefinition(
             name=name,
@@ -170,8 +172,6 @@ def _concurrency(name: str, value: int | None) -> int | None:
 
 
 def _isolation(name: str, function: Callable[..., Json], isolation: str | None) -> str:
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise InvalidToolError(f"Tool {name!r}: it is a generator; return one value instead of yielding many.")
     if isolation not in (None, "thread", "process"):
         raise InvalidToolError(f"Tool {name!r}: `isolation` is {isolation!r}; it takes 'thread' or 'process'.")
     if inspect.iscoroutinefunction(function):

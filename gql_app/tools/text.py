@@ -23,7 +23,8 @@ Template = Annotated[
     Field(description="The text. `{name}` stands for a value, `{name.field.0}` for one inside it, `{{` for a brace."),
 ]
 Values = Annotated[
-    dict[str, Json], Field(description="The values by name. Texts stand as they are, everything else as compact JSON.")
+    dict[str, Json] | None,
+    Field(description="The values by name. Texts stand as they are, everything else as compact JSON."),
 ]
 
 
@@ -31,7 +32,7 @@ def text_template(settings: Settings) -> Tool:
     """Make the tool; its text is no longer than an output may be."""
 
     @tool(name="text.template")
-    async def template(template: Template, values: Values | None = None) -> str:
+    async def template(template: Template, values: Values = None) -> str:
         """Fill values into a text."""
         return render(template, values or {}, settings.maximum_output_bytes)
 

@@ -1,0 +1,50 @@
+"""Tools at the top level of a module, where another process finds them."""
+
+import os
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gql_app import ToolContext, tool
+from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
+
+CONTEXT = ToolContext(run_id=RunId("run"), namespace=DEFAULT_NAMESPACE, node_id="here", attempt=1)
+
+
+class Item(BaseModel):
+    """Something for sale."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: str
+    unit_price: Annotated[float, Field(alias="unitPrice")]
+
+
+class Opaque:
+    """Nothing that JSON could show."""
+
+
+class RenamedGreeting(BaseModel):
+    """A greeting in a field."""
+
+    text: str
+
+
+@tool
+def greet(name: str) -> str:
+    """Greet somebody."""
+    return f"Hello, {name}!"
+
+
+@tool(isolation="process")
+def greet_slowly(item: Item, context: ToolContext) -> dict[str, str | int]:
+    """Greet from another process."""
+    return {"greeting": f"Hello, {item.name}!", "node": context.node_id, "process": os.getpid()}
+
+
+def greet_plainly(name: str) -> RenamedGreeting:
+    """Greet somebody."""
+    return RenamedGreeting(text=f"Hello, {name}!")
+
+
+greet_renamed = tool(name="greet.renamed", isolation="process", max_concurrency=2)(greet_plainly)
