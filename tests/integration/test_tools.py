@@ -3,7 +3,6 @@
 import asyncio
 import os
 from contextlib import suppress
-from dataclasses import replace
 
 import anyio.to_process
 import pytest
@@ -20,11 +19,11 @@ from gql_app.tools.delay import delay
 from gql_app.tools.echo import echo
 from gql_app.tools.fail import fail
 from gql_app.tools.registry import ToolRegistry
-from tests.support.tools import CONTEXT, greet_renamed, greet_slowly
+from tests.support.tools import CONTEXT, context_of, greet_renamed, greet_slowly
 
 
 async def call_fail(attempt: int, **options: Json) -> Json:
-    return await fail.call(fail.parse(options), replace(CONTEXT, attempt=attempt))
+    return await fail.call(fail.parse(options), context_of(attempt=attempt))
 
 
 @pytest.mark.anyio

@@ -7,8 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gql_app import ToolContext, tool
 from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
+from gql_app.core.values import Json
 
-CONTEXT = ToolContext(run_id=RunId("run"), namespace=DEFAULT_NAMESPACE, node_id="here", attempt=1)
+
+def context_of(*, attempt: int = 1, **options: Json) -> ToolContext:
+    """Make the context of a call."""
+    return ToolContext(run_id=RunId("run"), namespace=DEFAULT_NAMESPACE, node_id="here", attempt=attempt, **options)
+
+
+CONTEXT = context_of()
 
 
 class Item(BaseModel):
