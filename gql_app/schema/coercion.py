@@ -87,7 +87,7 @@ def _problems(value: Json, expected: GraphQLInputType, path: Path) -> Iterator[t
     match expected:
         case GraphQLNonNull():
             if value is Undefined:
-                yield path, f"it is required: {_expectation(expected.of_type)}."
+                yield path, f"expected {_expectation(expected.of_type)}, but it is missing."
             elif value is None:
                 yield path, f"expected {_expectation(expected.of_type)}, found null."
             else:
@@ -116,7 +116,7 @@ def _object_problems(value: Json, expected: GraphQLInputObjectType, path: Path) 
             yield from _problems(value[name], field.type, (*path, name))
         elif is_required_input_field(field):
             yield from _problems(Undefined, field.type, (*path, name))
-    for name in value.keys() - expected.fields.keys():
+    for name in (name for name in value if name not in expected.fields):
         short = str(name)[:64]
         hint = did_you_mean(suggestion_list(short, list(expected.fields)))
         yield (*path, str(name)), f"there is no field {short!r}.{hint}"

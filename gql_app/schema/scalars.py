@@ -58,7 +58,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
     ),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="An instant in ISO 8601, always told in UTC: `2026-01-31T12:00:00.5Z`. Any offset may be sent.",
+        description="An instant in ISO 8601, told in UTC: `2026-01-31T12:00:00.250000Z`. Any offset may be sent.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=_write_time,
         parse_value=_read_time,
