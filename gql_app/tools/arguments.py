@@ -19,12 +19,13 @@ _EXACT_INTEGERS: Final = 2.0**53
 class Arguments:
     """The input of one tool: a model whose fields are the parameters, or one that is handed over as a whole."""
 
-    __slots__ = ("_adapter", "_known", "_names", "_whole", "schema")
+    __slots__ = ("_known", "_names", "_validator", "_whole", "schema")
 
     def __init__(
         self, adapter: TypeAdapter[Json], *, names: Mapping[str, str] | None = None, whole: str | None = None
     ) -> None:
-        self._adapter = adapter
+        # Every attempt passes here: the adapter's own method would only add to the cost.
+        self._validator = adapter.validator
         self._names = names or {}
         self._whole = whole
         self.schema = input_schema(adapter)
@@ -44,7 +45,7 @@ class Arguments:
     def _validate(self, value: Json) -> Json:
         try:
             # Through JSON, since only there a strict check takes a text for a date or a list for a tuple.
-            return self._adapter.validate_json(to_json(value), strict=True)
+            return self._validator.validate_json(to_json(value), strict=True)
         except PydanticSerializationError as error:
             raise InvalidInputError(f"The input is not JSON: {error}") from error
         except ValidationError as error:
@@ -52,7 +53,7 @@ class Arguments:
         if not any(map(_wants_integer, problems)):
             raise InvalidInputError(_describe(problems))
         try:
-            return self._adapter.validate_json(to_json(_with_integers(value)), strict=True)
+            return self._validator.validate_json(to_json(_with_integers(value)), strict=True)
         except ValidationError as error:
             raise InvalidInputError(_describe(error.errors(include_url=False, include_context=False))) from error
 

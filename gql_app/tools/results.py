@@ -15,18 +15,19 @@ _MESSAGE_CHARACTERS: Final = 300
 class Results:
     """The return values of one tool; without an annotation they are left as they are."""
 
-    __slots__ = ("_adapter", "schema")
+    __slots__ = ("_serializer", "schema")
 
     def __init__(self, adapter: TypeAdapter[Json] | None) -> None:
-        self._adapter = adapter
+        # Every attempt passes here: the adapter's own method would only add to the cost.
+        self._serializer = None if adapter is None else adapter.serializer
         self.schema: Json = True if adapter is None else json_schema(adapter, "serialization")
 
     def dump(self, result: Json) -> Json:
         """Make JSON of models, dates and the like. Raises `InvalidOutputError` for what does not fit the annotation."""
-        if self._adapter is None:
+        if self._serializer is None:
             return result
         try:
-            return self._adapter.dump_python(result, mode="json", by_alias=True, warnings="error")
+            return self._serializer.to_python(result, mode="json", by_alias=True, warnings="error")
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())[:_MESSAGE_CHARACTERS]
             raise InvalidOutputError(
