@@ -1,0 +1,61 @@
+"""A client of the service, for programs: submit documents, read runs, and watch them across lost connections."""
+
+from gql_app.client.backoff import Backoff
+from gql_app.client.client import WorkflowClient
+from gql_app.client.errors import (
+    ClientError,
+    ConnectionFailedError,
+    InvalidDocumentError,
+    KeyConflictError,
+    NotAServerError,
+    RefusedError,
+    RunFinishedError,
+    RunNotFinishedError,
+    RunNotFoundError,
+    RunRemovedError,
+    ServerFailedError,
+    ServerOverloadedError,
+)
+from gql_app.client.models import (
+    Failure,
+    NodePlan,
+    NodeRun,
+    Problem,
+    Progress,
+    RunEvent,
+    RunPage,
+    Tool,
+    WaitingOn,
+    WorkflowPlan,
+    WorkflowRun,
+    WorkflowUpdate,
+)
+
+__all__ = [
+    "Backoff",
+    "ClientError",
+    "ConnectionFailedError",
+    "Failure",
+    "InvalidDocumentError",
+    "KeyConflictError",
+    "NodePlan",
+    "NodeRun",
+    "NotAServerError",
+    "Problem",
+    "Progress",
+    "RefusedError",
+    "RunEvent",
+    "RunFinishedError",
+    "RunNotFinishedError",
+    "RunNotFoundError",
+    "RunPage",
+    "RunRemovedError",
+    "ServerFailedError",
+    "ServerOverloadedError",
+    "Tool",
+    "WaitingOn",
+    "WorkflowClient",
+    "WorkflowPlan",
+    "WorkflowRun",
+    "WorkflowUpdate",
+]

@@ -1,0 +1,197 @@
+"""The client: what a program can ask of a service."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from gql_app.client.address import parse_address
+from gql_app.client.backoff import Backoff
+from gql_app.client.errors import (
+    ConnectionFailedError,
+    RunNotFoundError,
+    ServerOverloadedError,
+)
+from gql_app.client.http import HttpTransport
+from gql_app.client.models import RunPage, Tool, WorkflowPlan, WorkflowRun, WorkflowUpdate
+from gql_app.client.results import convert, read_result
+from gql_app.client.subscription import ConnectionLostError, subscribe
+from gql_app.core.values import Json
+
+
+def _tell_nobody(reason: str, delay: float) -> None:
+    """Ignore that the connection was lost."""
+
+
+class WorkflowClient:
+    """Talks to the service at a URL. Use it as a context manager, or close it in the end.
+
+    Every method raises `ClientError`; its subclasses say what to do about it. `ValueError` is raised for a URL that is
+    none.
+
+        async with WorkflowClient("http://127.0.0.1:8000") as client:
+            run = await client.submit({"name": "hello", "nodes": [{"id": "hi", "tool": "echo", "input": {"value": 1}}]})
+            async for update in client.watch(run.id):
+                print(update.workflow.status)
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", *, backoff: Backoff | None = None) -> None:
+        self._address = parse_address(url)
+        self._transport = HttpTransport(self._address)
+        self._backoff = backoff or Backoff()
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._address.url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    async def submit(
+        self, spec: Json, *, input: Json = msgspec.UNSET, idempotency_key: str | None = None
+    ) -> WorkflowRun:
+        """Start a run of a document. `input`, if it is given, even as None, replaces the document's.
+
+        Raises `InvalidDocumentError` and `KeyConflictError`.
+        """
+        variables = _with_input({"spec": spec, "idempotencyKey": idempotency_key}, input)
+        data = await self._transport.execute("SubmitWorkflow", variables)
+        return self._run(read_result(data, "submitWorkflow", "SubmitWorkflowSuccess", self.url))
+
+    async def validate(self, spec: Json, *, input: Json = msgspec.UNSET) -> WorkflowPlan:
+        """Check a document without running it. Raises `InvalidDocumentError`."""
+        data = await self._transport.execute("ValidateWorkflow", _with_input({"spec": spec}, input))
+        return convert(read_result(data, "validateWorkflow", "WorkflowPlan", self.url), WorkflowPlan, self.url)
+
+    async def get(self, run_id: str) -> WorkflowRun:
+        """Read a run with its nodes, as it is now. Raises `RunNotFoundError`."""
+        run = (await self._transport.execute("GetWorkflow", {"id": run_id})).get("workflow")
+        if run is None:
+            message = f"No run {run_id!r} at {self.url}; it may have been removed. List runs to see what is there."
+            raise RunNotFoundError(message, "WORKFLOW_NOT_FOUND")
+        return convert(run, WorkflowRun, self.url)
+
+    async def list(
+        self,
+        *,
+        first: int = 20,
+        after: str | None = None,
+        statuses: Sequence[str] = (),
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> RunPage:
+        """List up to 100 runs, newest first; `after` is the `end_cursor` of the page before."""
+        wanted = {"statuses": list(statuses) or None, "name": name, "labels": dict(labels) if labels else None}
+        data = await self._transport.execute("ListWorkflows", {"first": first, "after": after, "filter": wanted})
+        page = data.get("workflows") or {}
+        return convert({"nodes": page.get("nodes"), **(page.get("pageInfo") or {})}, RunPage, self.url)
+
+    async def cancel(self, run_id: str, reason: str | None = None) -> WorkflowRun:
+        """Stop a run. Raises `RunNotFoundError` and `RunFinishedError`."""
+        data = await self._transport.execute("CancelWorkflow", {"id": run_id, "reason": reason})
+        return self._run(read_result(data, "cancelWorkflow", "CancelWorkflowSuccess", self.url))
+
+    async def retry(self, run_id: str, from_: str = "FAILED") -> WorkflowRun:
+        """Run a finished run's document again, as a new run: FAILED keeps what completed, START keeps nothing.
+
+        Raises `RunNotFoundError` and `RunNotFinishedError`.
+        """
+        data = await self._transport.execute("RetryWorkflow", {"id": run_id, "from": from_})
+        return self._run(read_result(data, "retryWorkflow", "RetryWorkflowSuccess", self.url))
+
+    async def tools(self) -> tuple[Tool, ...]:
+        """Tell the tools that nodes can call, by name."""
+        data = await self._transport.execute("ListTools", {})
+        return convert(data.get("tools"), tuple[Tool, ...], self.url)
+
+    async def watch(
+        self, run_id: str, *, after: int | None = None, lost: Callable[[str, float], None] = _tell_nobody
+    ) -> AsyncGenerator[WorkflowUpdate, None]:
+        """Tell everything that happens in a run after the sequence `after`, once and in order, to the run's end.
+
+        Without `after`, the first update is the state now. A connection that is lost is made again and goes on where it
+        was; `lost` is told why and after how many seconds. Raises `ConnectionFailedError` if that does not help, and at
+        once if there was no connection to begin with; `RunNotFoundError` and `RunRemovedError` if there is no such run.
+        """
+        place = _Place(after)
+        failures = 0
+        while True:
+            try:
+                async with aclosing(self._connection(run_id, place)) as updates:
+                    async for update in updates:
+                        failures = 0
+                        yield update
+                if place.ended or await self._has_ended(run_id, place):
+                    return
+                reason, delay = "the subscription ended before the run", 0.0
+            except ConnectionLostError as error:
+                if not place.connected:
+                    message = f"{error}. Is the server running? See `gql-app serve`."
+                    raise ConnectionFailedError(self.url, message) from None
+                reason, delay = str(error), 0.0
+            except ServerOverloadedError as error:
+                reason, delay = str(error), error.retry_after_seconds
+            failures += 1
+            if failures > self._backoff.maximum_attempts:
+                message = f"{reason}; {self._backoff.maximum_attempts} attempts to come back failed."
+                raise ConnectionFailedError(self.url, message)
+            delay = max(delay, self._backoff.delay(failures, random.random()))
+            lost(reason, delay)
+            await asyncio.sleep(delay)
+
+    async def _connection(self, run_id: str, place: "_Place") -> AsyncGenerator[WorkflowUpdate, None]:
+        """Watch over one connection, without what was told over those before."""
+        variables = {"id": run_id, "after": place.sequence}
+        async with aclosing(subscribe(self._address, "WorkflowUpdates", variables)) as results:
+            async for data in results:
+                place.connected = True
+                if data is not None:
+                    update = convert(data.get("workflowUpdates"), WorkflowUpdate, self.url)
+                    if place.accept(update):
+                        yield update
+
+    async def _has_ended(self, run_id: str, place: "_Place") -> bool:
+        """Whether a subscription that told nothing had nothing to tell."""
+        try:
+            run = await self.get(run_id)
+        except ConnectionFailedError:
+            return False
+        return run.finished and (place.sequence is None or place.sequence >= run.sequence)
+
+    def _run(self, result: Json) -> WorkflowRun:
+        return convert(result.get("workflow"), WorkflowRun, self.url)
+
+
+class _Place:
+    """How far a run has been watched."""
+
+    def __init__(self, sequence: int | None) -> None:
+        self.sequence = sequence
+        self.connected = False
+        self.ended = False
+
+    def accept(self, update: WorkflowUpdate) -> bool:
+        """Go on to an update; tell whether it is news."""
+        news = self.sequence is None or update.sequence > self.sequence
+        if news:
+            self.sequence = update.sequence
+        self.ended = update.workflow.finished and update.workflow.sequence <= update.sequence
+        return news
+
+
+def _with_input(variables: Json, input: Json) -> Json:
+    return variables if input is msgspec.UNSET else {**variables, "input": input}

@@ -1,0 +1,157 @@
+"""What the service tells a client. Words of closed sets are plain strings: a newer service may know more of them."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from gql_app.core.values import Json
+
+FINAL_STATUSES: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"})
+"""The statuses of a run that has ended."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The base of what is told; fields that an operation did not ask for have their default."""
+
+
+class Problem(Model, frozen=True, kw_only=True):
+    """One thing wrong with a document; `pointer` is a JSON Pointer (RFC 6901) into it."""
+
+    code: str
+    message: str
+    pointer: str
+    node_id: str | None = None
+    hint: str | None = None
+
+
+class Failure(Model, frozen=True, kw_only=True):
+    """Why a run, a node or an attempt failed."""
+
+    type: str
+    message: str = ""
+    node_id: str | None = None
+
+
+class WaitingOn(Model, frozen=True, kw_only=True):
+    """What keeps a node from running: nodes to end, an instant, or a slot of a limit."""
+
+    kind: str = msgspec.field(name="__typename")
+    node_ids: tuple[str, ...] = ()
+    until: datetime | None = None
+    limit: str | None = None
+    since: datetime | None = None
+    tool: str | None = None
+
+
+class NodeRun(Model, frozen=True, kw_only=True):
+    """A node of a run."""
+
+    id: str
+    status: str
+    tool: str = ""
+    attempt: int = 0
+    maximum_attempts: int = 1
+    next_attempt_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    skip_reason: str | None = None
+    retry_state: str | None = None
+    error: Failure | None = None
+    waiting_on: WaitingOn | None = None
+
+
+class Progress(Model, frozen=True, kw_only=True):
+    """How many nodes a run has, and how many of them have ended."""
+
+    total: int
+    completed: int
+    fraction: float
+
+
+class WorkflowRun(Model, frozen=True, kw_only=True):
+    """A run, as far as it was asked for."""
+
+    id: str
+    status: str
+    name: str = ""
+    sequence: int = 0
+    labels: dict[str, str] = {}
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    retry_of: str | None = None
+    progress: Progress | None = None
+    output: Json = None
+    error: Failure | None = None
+    nodes: tuple[NodeRun, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended; nothing about it changes then."""
+        return self.status in FINAL_STATUSES
+
+
+class RunEvent(Model, frozen=True, kw_only=True):
+    """Something that happened in a run. `kind` is the name of the event's type."""
+
+    kind: str = msgspec.field(name="__typename")
+    sequence: int
+    at: datetime
+    node_id: str | None = None
+    attempt: int | None = None
+    error: Failure | None = None
+    retry_at: datetime | None = None
+    retry_state: str | None = None
+    reason: str | None = None
+    limit: str | None = None
+    outcome: str | None = None
+    cause: str | None = None
+
+
+class WorkflowUpdate(Model, frozen=True, kw_only=True):
+    """What happened since the update before; `workflow` is the state at `sequence` or later."""
+
+    sequence: int
+    events: tuple[RunEvent, ...] = ()
+    changed_nodes: tuple[NodeRun, ...] = ()
+    workflow: WorkflowRun
+
+
+class RunPage(Model, frozen=True, kw_only=True):
+    """A page of a list of runs; the next one begins after `end_cursor`."""
+
+    runs: tuple[WorkflowRun, ...] = msgspec.field(name="nodes", default=())
+    has_next_page: bool = False
+    end_cursor: str | None = None
+
+
+class NodePlan(Model, frozen=True, kw_only=True):
+    """A node of a workflow that was checked."""
+
+    id: str
+    tool: str
+    depends_on: tuple[str, ...] = ()
+
+
+class WorkflowPlan(Model, frozen=True, kw_only=True):
+    """A workflow that was checked: which nodes can run side by side."""
+
+    name: str
+    nodes: tuple[NodePlan, ...] = ()
+    layers: tuple[tuple[str, ...], ...] = ()
+
+
+class Tool(Model, frozen=True, kw_only=True):
+    """A tool that nodes can call; its schemas are JSON Schema (2020-12)."""
+
+    name: str
+    description: str = ""
+    input_schema: Json = True
+    output_schema: Json = True
+    isolation: str = "ASYNC"
+    maximum_concurrency: int | None = None
+    retry: Json = None
+    timeout: Json = None
