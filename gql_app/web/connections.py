@@ -52,8 +52,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._forget(self._closing)
 
     def _close_within(self, seconds: float) -> None:
-        self._forget(self._closing)
-        if not self.disconnected:
+        if self._closing is None and not self.disconnected:
             self._closing = self.loop.call_later(seconds, self.transport.abort)
 
     def _forget(self, timer: asyncio.TimerHandle | None) -> None:

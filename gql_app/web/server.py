@@ -1,5 +1,6 @@
 """Serves the application with uvicorn until it is told to stop."""
 
+import asyncio
 import errno
 import logging
 import socket
@@ -47,6 +48,14 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, and cut the connections whose peers have not read what is left for them."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        # Event loops wait for transports, and those for the peer. They close with the next turn.
+        await asyncio.sleep(0)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal. Uvicorn would raise it again at the end, as if stopping had failed."""

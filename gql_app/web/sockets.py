@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
@@ -21,6 +21,16 @@ from gql_app.web.encoding import encode
 
 INIT_SECONDS: Final = 10.0
 """How long a client may take to introduce itself."""
+REASON_BYTES: Final = 123
+"""What RFC 6455 has room for."""
+
+
+class Adapter(ASGIWebSocketAdapter):
+    """What Strawberry reads from and writes to."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection, with as much of the reason as there is room for."""
+        await super().close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
 
 
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -45,6 +55,7 @@ class GraphQLSockets(GraphQL[Context, None]):
     """Accepts websockets of our own pages and of programs; a page of another origin is refused with 403."""
 
     graphql_transport_ws_handler_class = Handler
+    websocket_adapter_class = Adapter
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(
@@ -81,8 +92,7 @@ def complaint(message: Json) -> str | None:
         case "complete":
             return _id_complaint(message)
         case _:
-            # A reason has at most 123 bytes.
-            return f"Unknown message type: {message['type'][:20]!r}"
+            return f"Unknown message type: {message['type']!r}"
 
 
 def without_nulls(message: Mapping[str, Json]) -> Json:

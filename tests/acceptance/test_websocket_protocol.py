@@ -72,10 +72,9 @@ async def test_an_invalid_operation_harms_no_other(server: RunningServer, query:
         '{"type": "complete", "id": []}',
         '{"type": "ping", "payload": 1}',
         "[" * 100_000,
-        '{"type": "' + "x" * 1_000 + '"}',
-        '{"type": "\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600"}',
+        '{"type": "' + "\U000e0001" * 1_000 + '"}',
     ],
-    ids=lambda text: text[:60],
+    ids=lambda text: text[:80],
 )
 async def test_a_message_of_the_wrong_shape_closes_the_connection(server: RunningServer, text: str) -> None:
     async with server.socket() as socket:
@@ -83,6 +82,18 @@ async def test_a_message_of_the_wrong_shape_closes_the_connection(server: Runnin
         code, reason = await socket.closed()
 
     assert code == 4400
+    assert reason
+
+
+async def test_a_name_in_use_closes_the_connection_however_long_it_is(server: RunningServer, gate: Gate) -> None:
+    run_id = submit(server, document(gated()))
+
+    async with server.socket() as socket:
+        for _ in range(2):
+            await socket.subscribe(WATCH, {"id": run_id}, id="\U0001f600" * 1_000)
+        code, reason = await socket.closed()
+
+    assert code == 4409
     assert reason
 
 

@@ -1,5 +1,6 @@
 """Real servers: one in a thread of the test's process, one in a process of its own."""
 
+import asyncio
 import os
 import re
 import signal
@@ -63,6 +64,16 @@ class ThreadServer(RunningServer):
 
     server: Server
     thread: threading.Thread
+    loops: list[asyncio.AbstractEventLoop]
+
+    def wait_until_idle(self) -> None:
+        """Wait until every request and every websocket that is there now has ended."""
+
+        async def wait() -> None:
+            if tasks := set(self.server.server_state.tasks):
+                await asyncio.wait(tasks)
+
+        asyncio.run_coroutine_threadsafe(wait(), self.loops[0]).result(LONGEST_WAIT)
 
     def stop(self) -> None:
         """Tell it to stop, as a signal does, and wait until it has."""
@@ -76,7 +87,13 @@ def live_server(settings: Settings | None = None, *, tools: Sequence[Tool] = ())
     """Serve on a free port until the end of the block. Attempts in flight get no grace, unless `settings` say so."""
     settings = settings or Settings(shutdown_grace_seconds=0)
     started = threading.Event()
-    server = Server(create_app(settings, tools=tools), on_started=started.set)
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def note() -> None:
+        loops.append(asyncio.get_running_loop())
+        started.set()
+
+    server = Server(create_app(settings, tools=tools), on_started=note)
 
     def run() -> None:
         try:
@@ -87,7 +104,7 @@ def live_server(settings: Settings | None = None, *, tools: Sequence[Tool] = ())
     with listen("127.0.0.1", 0) as listener:
         url = address("127.0.0.1", listener.getsockname()[1])
         thread = threading.Thread(target=run, name="server")
-        running = ThreadServer(url, server, thread)
+        running = ThreadServer(url, server, thread, loops)
         thread.start()
         try:
             assert started.wait(LONGEST_WAIT)
