@@ -1,11 +1,12 @@
 """The workflow document as an input: the same fields, the same names."""
 
-import dataclasses
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
 import strawberry
-from pydantic.alias_generators import to_camel
 from strawberry.scalars import JSON
+from strawberry.types.arguments import InputContext
+from strawberry.types.base import get_object_definition
 
 from gql_app.core.values import Json
 from gql_app.schema.enums import Jitter
@@ -88,6 +89,7 @@ class NodeSpecInput:
 class WorkflowSpecInput:
     """A workflow: a directed acyclic graph of nodes. The same document as in a file or a REST body."""
 
+    sent: strawberry.Private[Json] = None
     name: str = strawberry.field(description="What the workflow is called, up to 200 characters.")
     nodes: list[NodeSpecInput] = strawberry.field(description="The nodes, in any order.")
     input: JSON | None = strawberry.field(
@@ -113,34 +115,33 @@ class WorkflowSpecInput:
     )
 
 
-_VALUES: Final = frozenset({"input", "input_schema", "output", "labels"})
+_VALUES: Final = frozenset({"input", "inputSchema", "output", "labels"})
 """Fields that hold any JSON, which stands as it was sent."""
-
-_Input: TypeAlias = WorkflowSpecInput | NodeSpecInput | RetryPolicyInput | TimeoutPolicyInput
 
 
 def to_document(spec: WorkflowSpecInput) -> Json:
     """Make the document again that was sent: its fields and no others, null where null was sent."""
-    return _fields(spec)
-
-
-def _fields(value: _Input) -> dict[str, Json]:
-    sent = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-    return {
-        to_camel(name): part if name in _VALUES else _plain(part) for name, part in sent if part is not strawberry.UNSET
-    }
+    return _plain(spec.sent)
 
 
 def _plain(value: Json) -> Json:
     match value:
-        case NodeSpecInput() | RetryPolicyInput() | TimeoutPolicyInput():
-            return _fields(value)
-        case Jitter():
-            return value.value
+        case dict():
+            return {name: part if name in _VALUES else _plain(part) for name, part in value.items()}
         case list():
             return [_plain(part) for part in value]
+        case Jitter():
+            return value.value
         case float() if value.is_integer():
             # JSON has one kind of number: `10` became 10.0 only because of the field's type.
             return int(value)
         case _:
             return value
+
+
+def _keep(_: type, value: Mapping[str, Json], __: InputContext) -> WorkflowSpecInput:
+    """Keep a document as it was sent: an object for every part of a big one takes long, and nobody needs them."""
+    return WorkflowSpecInput(name=value["name"], nodes=[], sent=value)
+
+
+get_object_definition(WorkflowSpecInput, strict=True).from_input = _keep
