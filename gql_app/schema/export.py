@@ -1,8 +1,10 @@
 """Writes what is published of the API, and finds where it is not what the code says."""
 
+import json
 from pathlib import Path
 from typing import Final
 
+from gql_app.core.published import workflow_json_schema
 from gql_app.schema import operations
 from gql_app.schema.build import schema
 
@@ -38,7 +40,12 @@ def check(directory: Path) -> list[str]:
 
 def _contents() -> dict[str, str]:
     files = {f"operations/{name}.graphql": operations.load(name) for name in operations.NAMES}
-    return {"schema.graphql": _NOTE + schema.as_str().rstrip() + "\n", **files}
+    document = json.dumps(workflow_json_schema(), indent=2, ensure_ascii=False)
+    return {
+        "schema.graphql": _NOTE + schema.as_str().rstrip() + "\n",
+        "workflow.schema.json": document + "\n",
+        **files,
+    }
 
 
 def _read(path: Path) -> str | None:

@@ -1,10 +1,12 @@
 """What is published of the API is what the code says."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from graphql import OperationDefinitionNode, build_schema, parse, validate
+from jsonschema import Draft202012Validator
 
 from gql_app.schema import operations
 from gql_app.schema.build import schema
@@ -67,3 +69,13 @@ def test_the_readme_names_every_operation() -> None:
     readme = (REPOSITORY / "schema" / "README.md").read_text()
 
     assert set(operations.NAMES) <= set(re.findall(r"\w+", readme))
+
+
+def test_the_published_json_schema_knows_a_document_from_what_is_none() -> None:
+    validator = Draft202012Validator(json.loads((REPOSITORY / "schema" / "workflow.schema.json").read_text()))
+    document = {"name": "brief", "nodes": [{"id": "a", "tool": "echo", "timeout": {"attemptSeconds": None}}]}
+
+    assert validator.is_valid(document)
+    assert not validator.is_valid({**document, "node": []})
+    assert not validator.is_valid({**document, "nodes": [{"id": "1", "tool": "echo"}]})
+    assert not validator.is_valid({**document, "timeoutSeconds": 0})
