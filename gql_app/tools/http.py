@@ -1,6 +1,7 @@
 """The tool `http.request`."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -168,8 +169,21 @@ async def _errors(request: HttpRequestInput) -> AsyncIterator[None]:
         # Its message may quote a header.
         raise InvalidInputError(f"{where} cannot be asked this: the request, or a redirect, is not valid.") from error
     except httpx.TransportError as error:
-        reason = str(error)[:_MESSAGE_CHARACTERS] or type(error).__name__
-        raise ToolError(f"The connection with {where} failed: {reason}", type="HttpConnectionError") from error
+        reason = _reason(error)[:_MESSAGE_CHARACTERS].rstrip(".")
+        raise ToolError(f"The connection with {where} failed: {reason}.", type="HttpConnectionError") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Say what the system said, which the libraries keep as the cause of the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionError) and cause.errno is not None:
+            return os.strerror(cause.errno)
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        # Several addresses were tried: the first stands for all.
+        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 def _unexpected(response: httpx.Response, now: datetime) -> ToolError:

@@ -15,6 +15,7 @@ _HEADER_VALUE: Final = re.compile(r"(?:[!-~](?:[ -~\t]*[!-~])?)?")
 _FRAMING: Final = frozenset(
     {"accept-encoding", "connection", "content-length", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+_ONE_BODY: Final = "`json` and `text` exclude each other: a request has one body."
 _MAXIMUM_PORT: Final = 65_535
 
 
@@ -64,7 +65,7 @@ Status = Annotated[int, Field(ge=100, le=599)]
 class HttpRequestInput(Frozen):
     """What to ask of which server."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["json", "text"]}})
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["json", "text"], "description": _ONE_BODY}})
 
     url: Annotated[
         str,
@@ -97,7 +98,7 @@ class HttpRequestInput(Frozen):
     @model_validator(mode="after")
     def _one_body(self) -> "HttpRequestInput":
         if {"json_body", "text"} <= self.model_fields_set:
-            raise ValueError("`json` and `text` exclude each other; a request has one body")
+            raise ValueError(_ONE_BODY)
         return self
 
     @property

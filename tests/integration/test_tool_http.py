@@ -1,8 +1,10 @@
 """The tool `http.request` against a real server."""
 
 import asyncio
+import errno
 import gzip
 import json
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -351,7 +353,7 @@ async def test_a_refused_connection_is_retryable() -> None:
             error = await failure(tool, url)
 
     assert (error.type, error.retryable) == ("HttpConnectionError", True)
-    assert f"The connection with {url} failed" in str(error)
+    assert str(error) == f"The connection with {url} failed: {os.strerror(errno.ECONNREFUSED)}."
 
 
 @pytest.mark.anyio

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from gql_app import tool
-from gql_app.core.errors import InvalidToolError
+from gql_app.core.errors import InvalidInputError, InvalidToolError
+from gql_app.core.values import Json
 from gql_app.settings import Settings
 from gql_app.tools.builtin import builtin_tools
 from gql_app.tools.echo import echo
@@ -135,3 +137,40 @@ def test_a_module_that_fails_is_named_with_the_cause(write_module: Write, source
 def test_a_path_is_not_the_name_of_a_module(name: str) -> None:
     with pytest.raises(InvalidToolError, match=r"write `my_tools` for my_tools\.py"):
         load_tools([name])
+
+
+def test_the_schemas_of_every_tool_that_ships_are_json_schema() -> None:
+    for definition in ToolRegistry(builtin_tools(Settings())).definitions().values():
+        Draft202012Validator.check_schema(definition.input_schema)
+        Draft202012Validator.check_schema(definition.output_schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("http.request", {"url": "http://h", "json": 1}, True),
+        ("http.request", {"url": "http://h", "json": 1, "text": "x"}, False),
+        ("http.request", {"url": "http://h", "headers": {f"x{count}": "" for count in range(101)}}, False),
+        ("http.request", {"url": 5}, False),
+        ("delay", {"seconds": 86_401}, False),
+        ("delay", {"second": 1}, False),
+        ("fail", {"retryAfterSeconds": 1, "mode": "hang"}, True),
+        ("fail", {"mode": "explode"}, False),
+        ("text.template", {"template": "x", "values": None}, True),
+        ("text.template", {"values": {}}, False),
+        ("value.transform", {"expression": ""}, False),
+    ],
+)
+def test_the_schema_and_the_check_before_the_call_agree(name: str, value: Json, fits: bool) -> None:
+    found = ToolRegistry(builtin_tools(Settings())).find(name)
+    assert found is not None
+
+    by_schema = Draft202012Validator(found.definition.input_schema).is_valid(value)
+    try:
+        found.parse(value)
+    except InvalidInputError:
+        by_check = False
+    else:
+        by_check = True
+
+    assert (by_schema, by_check) == (fits, fits)
