@@ -90,7 +90,7 @@ def _bounds(keys: list[Key], query: RunQuery) -> tuple[int, int]:
     first, last = (query.before, query.after) if query.order.descending else (query.after, query.before)
     low = bisect_right(keys, _position(first, field)) if first else 0
     high = bisect_left(keys, _position(last, field)) if last else len(keys)
-    return low, max(low, high)
+    return low, high
 
 
 def _matches(run: StoredRun, wanted: RunFilter) -> bool:

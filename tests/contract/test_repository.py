@@ -95,6 +95,14 @@ async def test_a_writer_that_is_not_at_the_end_is_refused(
         assert await read(repository) == encode_events(log[:4])
 
 
+async def test_a_writer_beyond_the_end_is_refused_even_if_it_writes_nothing(open_repository: OpenRepository) -> None:
+    async with open_repository() as repository:
+        await repository.create([submission()], values={})
+
+        with pytest.raises(StaleWriterError):
+            await append(repository, 2, [])
+
+
 async def test_events_that_reach_beyond_what_is_stored_are_not_the_same_events(open_repository: OpenRepository) -> None:
     log = finished_log(nodes=2)
 

@@ -84,6 +84,30 @@ async def test_runs_whose_values_take_too_much_go_but_the_last_one_stays(open_re
     assert last == {run_id(3)}
 
 
+async def test_as_many_of_the_last_runs_stay_as_there_is_room_for(open_repository: OpenRepository) -> None:
+    value = b'"' + b"x" * 500_000 + b'"'
+
+    async with open_repository(settings=Settings(retention_bytes=2_100_000)) as repository:
+        for number in range(1, 10):
+            await create(repository, number, value=value)
+            events = [ending(2)]
+            await repository.append(DEFAULT_NAMESPACE, run_id(number), 1, events, values={"aa": value})
+
+        assert await there(repository) == {run_id(number) for number in (6, 7, 8, 9)}
+
+
+async def test_an_idempotency_key_can_be_used_again_once_its_run_is_too_old(open_repository: OpenRepository) -> None:
+    clock = ManualClock()
+
+    async with open_repository(clock=clock, settings=Settings(retention_seconds=60)) as repository:
+        await create(repository, 1, key="key")
+        await finish(repository, 1)
+        clock.advance(60)
+        await create(repository, 2, key="key")
+
+        assert await there(repository) == {run_id(2)}
+
+
 async def test_an_idempotency_key_goes_with_its_run(open_repository: OpenRepository) -> None:
     async with open_repository(settings=Settings(retention_runs=1)) as repository:
         await create(repository, 1, key="key")

@@ -9,7 +9,7 @@ from gql_app.core.errors import WorkflowNotFoundError
 from gql_app.core.events import RunEvent
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
 from gql_app.core.run import fold
-from gql_app.service.reader import CACHED_NODES, CACHED_RUNS, CACHED_UPDATES, RunReader
+from gql_app.service.reader import CACHED_NODES, CACHED_RUNS, CACHED_UPDATES, UPDATE_EVENTS, RunReader
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
 from tests.support.logs import finished_log, run_id
@@ -43,6 +43,18 @@ async def test_readers_at_once_fold_a_run_once_and_see_the_same() -> None:
     assert repository.given == len(log)
     assert all(run is runs[0] for run in runs)
     assert runs[0] == fold(log)
+
+
+async def test_watchers_at_once_fold_a_run_once_and_share_its_updates() -> None:
+    repository = SlowRepository()
+    reader = RunReader(repository)
+    log = finished_log(nodes=1_000)
+    await repository.create(log, values={})
+
+    updates = await asyncio.gather(*(reader.next_update(DEFAULT_NAMESPACE, run_id(1), after=0) for _ in range(20)))
+
+    assert all(update is not None and update is updates[0] for update in updates)
+    assert repository.given == len(log) + UPDATE_EVENTS
 
 
 async def test_reading_a_run_again_costs_its_new_events_alone() -> None:
@@ -143,6 +155,20 @@ async def test_of_big_runs_fewer_are_kept_but_always_the_last() -> None:
         kept.append(reader.kept[:2])
 
     assert kept == [(1, half), (2, 2 * half), (2, 2 * half), (1, whole), (1, 1)]
+
+
+async def test_a_run_that_is_dropped_while_it_is_read_is_not_counted() -> None:
+    repository = SlowRepository()
+    reader = RunReader(repository)
+    for number in range(CACHED_RUNS + 1):
+        await repository.create(finished_log(number), values={})
+
+    runs = await asyncio.gather(
+        *(reader.current(DEFAULT_NAMESPACE, run_id(number)) for number in range(CACHED_RUNS + 1))
+    )
+
+    assert [run.run_id for run in runs] == [run_id(number) for number in range(CACHED_RUNS + 1)]
+    assert reader.kept[:2] == (CACHED_RUNS, CACHED_RUNS)
 
 
 async def test_a_run_that_is_not_there_is_not_kept() -> None:

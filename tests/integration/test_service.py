@@ -1,6 +1,7 @@
 """The use cases of the service, on the real store."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -14,11 +15,15 @@ from gql_app.core.errors import (
     WorkflowAlreadyFinishedError,
     WorkflowNotFoundError,
 )
+from gql_app.core.events import RunEvent
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
 from gql_app.core.run import NodeStatus, RunStatus
-from gql_app.ports import RunQuery
+from gql_app.core.signals import CancelRequested, Signal
+from gql_app.ports import IdempotencyKey, RunQuery
 from gql_app.service import Action, AvailableAction, HealthStatus
 from gql_app.settings import Settings
+from gql_app.storage.memory import MemoryRunRepository
+from tests.support.executor import PlayedExecutor
 from tests.support.service import Stage, document, node
 
 pytestmark = pytest.mark.anyio
@@ -122,15 +127,34 @@ async def test_a_service_that_shuts_down_takes_no_run() -> None:
     assert await stage.repository.unfinished() == []
 
 
-async def test_a_caller_that_goes_away_leaves_no_run_that_is_not_started() -> None:
-    stage = Stage()
+class BusyRepository(MemoryRunRepository):
+    """A store that has stored a run a while before it says so."""
+
+    async def create(
+        self,
+        events: Sequence[RunEvent],
+        *,
+        values: Mapping[str, bytes],
+        idempotency: IdempotencyKey | None = None,
+    ) -> RunId:
+        run_id = await super().create(events, values=values, idempotency=idempotency)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return run_id
+
+
+@pytest.mark.parametrize("turns", [1, 2, 4])
+async def test_a_caller_that_goes_away_leaves_no_run_that_is_not_started(turns: int) -> None:
+    stage = Stage(repository=BusyRepository)
     submitting = asyncio.ensure_future(stage.submit(node("a")))
-    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
     submitting.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await submitting
+    assert len(stage.executor.started) == 1
     assert [run_id for _, run_id in await stage.repository.unfinished()] == stage.executor.started
 
 
@@ -229,6 +253,32 @@ async def test_a_run_that_nobody_runs_cannot_be_cancelled_now() -> None:
     stage.executor.forget(run_id)
 
     with pytest.raises(OverloadedError, match=run_id):
+        await stage.service.cancel(DEFAULT_NAMESPACE, run_id)
+
+
+async def test_a_run_that_is_stopping_needs_nobody_to_cancel_it_again() -> None:
+    stage = Stage()
+    run_id = await stage.submit(node("a"))
+    stopping = await stage.service.cancel(DEFAULT_NAMESPACE, run_id)
+    stage.executor.forget(run_id)
+
+    assert await stage.service.cancel(DEFAULT_NAMESPACE, run_id) is stopping
+
+
+class LateExecutor(PlayedExecutor):
+    """An executor whose runs end just before they are told anything."""
+
+    async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
+        if isinstance(signal, CancelRequested):
+            await self.succeed(run_id, "a")
+        await super().signal(namespace, run_id, signal)
+
+
+async def test_a_run_that_completes_before_it_can_be_cancelled_has_finished() -> None:
+    stage = Stage(executor=LateExecutor)
+    run_id = await stage.submit(node("a"))
+
+    with pytest.raises(WorkflowAlreadyFinishedError, match="COMPLETED"):
         await stage.service.cancel(DEFAULT_NAMESPACE, run_id)
 
 

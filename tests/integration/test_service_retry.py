@@ -87,6 +87,18 @@ async def test_what_came_after_a_node_that_runs_again_runs_again() -> None:
     assert [item.status for item in run.nodes[:2]] == [NodeStatus.RUNNING, NodeStatus.PENDING]
 
 
+async def test_what_came_after_a_node_that_is_skipped_again_is_carried_over() -> None:
+    stage = Stage()
+    nodes = [node("skipped", when="${ false }"), node("after", "skipped"), node("last", "after")]
+    old = await stage.submit(*nodes)
+    await stage.executor.succeed(old, "after")
+    await stage.executor.fail(old, "last")
+
+    run = await stage.service.retry(DEFAULT_NAMESPACE, old)
+
+    assert [item.status for item in run.nodes] == [NodeStatus.SKIPPED, NodeStatus.COMPLETED, NodeStatus.RUNNING]
+
+
 async def test_a_completed_run_is_retried_from_the_start_alone() -> None:
     stage = Stage()
     old = await stage.perform(node("a"))

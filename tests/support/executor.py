@@ -18,7 +18,6 @@ from gql_app.core.signals import (
     Command,
     Evaluate,
     Evaluated,
-    EvaluationTarget,
     Signal,
     Unlimited,
 )
@@ -29,7 +28,7 @@ from gql_app.ports import Clock, ExecutorLoad, RunRepository
 class PlayedExecutor:
     """Lets the machine decide and stores what it says; every attempt goes on until the test ends it.
 
-    Conditions hold, and the output of a run is null.
+    Conditions hold, but for `false`, and the output of a run is null.
     """
 
     def __init__(self, repository: RunRepository, clock: Clock) -> None:
@@ -97,7 +96,8 @@ class PlayedExecutor:
 
     async def _carry_out(self, run: WorkflowRun, command: Command) -> None:
         if isinstance(command, Evaluate):
-            truth = True if command.target is EvaluationTarget.WHEN else None
+            key = command.node
+            truth = None if key is None else run.node_plan(key).when != "false"
             await self._tell(run, Evaluated(target=command.target, node=command.node, truth=truth), {})
 
 

@@ -31,11 +31,17 @@ class NamedTools:
 class Stage:
     """A service and what it stands on."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        repository: type[MemoryRunRepository] = MemoryRunRepository,
+        executor: type[PlayedExecutor] = PlayedExecutor,
+    ) -> None:
         self.clock = ManualClock()
         self.settings = settings or Settings()
-        self.repository = MemoryRunRepository(clock=self.clock, settings=self.settings)
-        self.executor = PlayedExecutor(self.repository, self.clock)
+        self.repository = repository(clock=self.clock, settings=self.settings)
+        self.executor = executor(self.repository, self.clock)
         self.tools = NamedTools()
         self._drawn = 0
         self.service = WorkflowService(
