@@ -1,34 +1,79 @@
-"""Websocket connections on the wire, and how long a peer may leave them hanging."""
+"""Connections on the wire, and how long their peers may leave them hanging."""
 
 import asyncio
-from typing import ClassVar
+from typing import Final
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+STALL_SECONDS: Final = 30.0
+"""How long a peer may read nothing while there is more for it than its buffers hold.
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """A connection that is cut when its peer does not read.
+Back-pressure bounds how much is kept for such a peer, but nothing else how long: even closing would wait for it.
+"""
+CLOSING_SECONDS: Final = 1.0
+"""How long the peer of a websocket may take to read what is left for it when its connection is closed."""
 
-    Back-pressure already bounds how much is kept for such a peer; closing, too, would wait for it until all is read.
-    """
 
-    stall_seconds: ClassVar[float] = 30.0
-    """How long a peer may read nothing while there is more for it than its buffers hold."""
-    closing_seconds: ClassVar[float] = 1.0
-    """How long a peer may take to read what is left when the server stops."""
+class Deadline:
+    """A time at which a connection is cut, unless it is called off."""
 
-    _stalled: asyncio.TimerHandle | None = None
-    _closing: asyncio.TimerHandle | None = None
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, transport: asyncio.Transport, seconds: float) -> None:
+        """Cut the connection then; a deadline that is set stays as it is."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, transport.abort)
+
+    def call_off(self) -> None:
+        """Forget it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """An HTTP connection that is cut when its peer does not read its answers."""
+
+    _stall: Deadline | None = None
 
     def pause_writing(self) -> None:
         """Take note that the peer's buffers are full."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(self.stall_seconds, self.transport.abort)
+        self._stall = self._stall or Deadline()
+        self._stall.set(self.transport, STALL_SECONDS)
 
     def resume_writing(self) -> None:
         """Take note that the peer reads again."""
         super().resume_writing()
-        self._forget(self._stalled)
+        if self._stall is not None:
+            self._stall.call_off()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note of the end."""
+        super().connection_lost(exc)
+        if self._stall is not None:
+            self._stall.call_off()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """A websocket that is cut when its peer does not read, does not answer pings, or does not let itself be closed."""
+
+    _stall: Deadline | None = None
+    _close: Deadline | None = None
+
+    def pause_writing(self) -> None:
+        """Take note that the peer's buffers are full."""
+        super().pause_writing()
+        self._stall = self._stall or Deadline()
+        self._stall.set(self.transport, STALL_SECONDS)
+
+    def resume_writing(self) -> None:
+        """Take note that the peer reads again."""
+        super().resume_writing()
+        if self._stall is not None:
+            self._stall.call_off()
 
     def keepalive_timeout(self) -> None:
         """Cut a peer that does not answer pings."""
@@ -38,23 +83,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """Give the peer time to read the rest; the handshake of closing has its own limit."""
         super().on_task_complete(task)
-        self._close_within(self.close_timeout + self.closing_seconds)
+        self._close_within(self.close_timeout + CLOSING_SECONDS)
 
     def shutdown(self) -> None:
         """Say that the server stops, and give the peer time to hear it."""
         super().shutdown()
-        self._close_within(self.closing_seconds)
+        self._close_within(CLOSING_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note of the end."""
         super().connection_lost(exc)
-        self._forget(self._stalled)
-        self._forget(self._closing)
+        for deadline in (self._stall, self._close):
+            if deadline is not None:
+                deadline.call_off()
 
     def _close_within(self, seconds: float) -> None:
-        if self._closing is None and not self.disconnected:
-            self._closing = self.loop.call_later(seconds, self.transport.abort)
-
-    def _forget(self, timer: asyncio.TimerHandle | None) -> None:
-        if timer is not None:
-            timer.cancel()
+        if not self.disconnected:
+            self._close = self._close or Deadline()
+            self._close.set(self.transport, seconds)

@@ -17,7 +17,7 @@ from gql_app.core.errors import InvalidToolError
 from gql_app.ports import Tool
 from gql_app.settings import Settings
 from gql_app.web.app import create_app
-from gql_app.web.connections import WebSocketProtocol
+from gql_app.web.connections import HttpProtocol, WebSocketProtocol
 
 MESSAGE_BYTES: Final = 1 << 20
 """The size of a websocket message beyond which its connection is closed."""
@@ -117,6 +117,7 @@ def address(host: str, port: int) -> str:
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_max_size=MESSAGE_BYTES,
         # Compression would double the memory of a connection.

@@ -40,7 +40,7 @@ def test_others_are_told_everything_meanwhile(server: ThreadServer) -> None:
 
 
 def test_it_is_cut_off_and_leaves_nothing_behind(server: ThreadServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gql_app.web.connections.WebSocketProtocol.stall_seconds", 0.01)
+    monkeypatch.setattr("gql_app.web.connections.STALL_SECONDS", 0.01)
 
     with stalled(server) as connection:
         server.wait_until_idle()
@@ -49,16 +49,19 @@ def test_it_is_cut_off_and_leaves_nothing_behind(server: ThreadServer, monkeypat
 
 
 def test_a_client_that_never_reads_its_answers_does_not_keep_the_server_from_stopping(server: ThreadServer) -> None:
-    run_id = submit(server, document(echo("a", "x" * OUTPUT_BYTES)))
-    watch(server, run_id)
-    with socket.socket() as connection:
-        connection.settimeout(LONGEST_WAIT)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
-        connection.sendall(f"GET /workflows/{run_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * SUBSCRIPTIONS)
-        connection.recv(1)
-
+    with greedy(server):
         server.stop()
+
+
+def test_a_client_that_never_reads_its_answers_is_cut_off(
+    server: ThreadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gql_app.web.connections.STALL_SECONDS", 0.01)
+
+    with greedy(server) as connection:
+        server.wait_until_idle()
+
+        assert len(read_all(connection)) < OUTPUT_BYTES * SUBSCRIPTIONS
 
 
 def test_it_does_not_keep_the_server_from_stopping(server: ThreadServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -71,12 +74,8 @@ def test_it_does_not_keep_the_server_from_stopping(server: ThreadServer, caplog:
 @contextlib.contextmanager
 def stalled(server: RunningServer) -> Iterator[socket.socket]:
     """Subscribe to more than there is room for, and read nothing of it."""
-    run_id = submit(server, document(echo("a", "x" * OUTPUT_BYTES)))
-    watch(server, run_id)
-    with socket.socket() as connection:
-        connection.settimeout(LONGEST_WAIT)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
+    run_id = finished_run(server)
+    with narrow_connection(server) as connection:
         protocol = ClientProtocol(parse_uri(server.ws_url), subprotocols=[Subprotocol(PROTOCOL)])
         protocol.send_request(protocol.connect())
         connection.sendall(b"".join(protocol.data_to_send()))
@@ -86,6 +85,31 @@ def stalled(server: RunningServer) -> Iterator[socket.socket]:
             payload = {"query": WATCH_OUTPUT, "variables": {"id": run_id}}
             protocol.send_text(json.dumps({"type": "subscribe", "id": str(number), "payload": payload}).encode())
         connection.sendall(b"".join(protocol.data_to_send()))
+        yield connection
+
+
+@contextlib.contextmanager
+def greedy(server: RunningServer) -> Iterator[socket.socket]:
+    """Ask for more over HTTP than there is room for, and read nothing of it but its beginning."""
+    request = f"GET /workflows/{finished_run(server)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with narrow_connection(server) as connection:
+        connection.sendall(request.encode() * SUBSCRIPTIONS)
+        connection.recv(1)
+        yield connection
+
+
+def finished_run(server: RunningServer) -> str:
+    run_id = submit(server, document(echo("a", "x" * OUTPUT_BYTES)))
+    watch(server, run_id)
+    return run_id
+
+
+@contextlib.contextmanager
+def narrow_connection(server: RunningServer) -> Iterator[socket.socket]:
+    with socket.socket() as connection:
+        connection.settimeout(LONGEST_WAIT)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
         yield connection
 
 
