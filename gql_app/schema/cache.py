@@ -7,10 +7,41 @@ from typing import Final
 from graphql import DocumentNode
 from strawberry.extensions import SchemaExtension
 
-MAXIMUM_DOCUMENTS: Final = 256
-MAXIMUM_LENGTH: Final = 16_384
+MAXIMUM_DOCUMENT: Final = 16_384
+MAXIMUM_TOTAL: Final = 131_072
 
-_valid: Final[OrderedDict[str, DocumentNode]] = OrderedDict()
+
+class Documents:
+    """Valid documents by their text, the least recently used of them forgotten first.
+
+    The sizes are in characters: parsed, each takes up to 300 bytes.
+    """
+
+    def __init__(self, *, maximum_document: int = MAXIMUM_DOCUMENT, maximum_total: int = MAXIMUM_TOTAL) -> None:
+        self._maximum_document = maximum_document
+        self._maximum_total = maximum_total
+        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._total = 0
+
+    def find(self, text: str) -> DocumentNode | None:
+        """Find a document."""
+        document = self._documents.get(text)
+        if document is not None:
+            self._documents.move_to_end(text)
+        return document
+
+    def keep(self, text: str, document: DocumentNode) -> None:
+        """Remember a document, unless it is too big."""
+        if len(text) > self._maximum_document or text in self._documents:
+            return
+        self._documents[text] = document
+        self._total += len(text)
+        while self._total > self._maximum_total:
+            forgotten, _ = self._documents.popitem(last=False)
+            self._total -= len(forgotten)
+
+
+_valid: Final = Documents()
 
 
 class DocumentCache(SchemaExtension):
@@ -18,26 +49,17 @@ class DocumentCache(SchemaExtension):
 
     def on_parse(self) -> Iterator[None]:
         """Take a document that is known."""
-        query = self.execution_context.query
-        document = _valid.get(query) if query is not None else None
-        if document is not None and query is not None:
-            _valid.move_to_end(query)
-            self.execution_context.graphql_document = document
+        context = self.execution_context
+        if context.query is not None:
+            context.graphql_document = _valid.find(context.query)
         yield
 
     def on_validate(self) -> Iterator[None]:
         """Pass by what is known to be valid; remember what turns out to be."""
         context = self.execution_context
-        query = context.query
-        if query is not None and context.graphql_document is not None and _valid.get(query) is context.graphql_document:
+        query, document = context.query, context.graphql_document
+        if query is not None and document is not None and _valid.find(query) is document:
             context.pre_execution_errors = []
         yield
-        if query is not None and len(query) <= MAXIMUM_LENGTH and context.pre_execution_errors == []:
-            _remember(query, context.graphql_document)
-
-
-def _remember(query: str, document: DocumentNode | None) -> None:
-    if document is not None and query not in _valid:
-        _valid[query] = document
-        if len(_valid) > MAXIMUM_DOCUMENTS:
-            _valid.popitem(last=False)
+        if query is not None and document is not None and context.pre_execution_errors == []:
+            _valid.keep(query, document)

@@ -21,7 +21,7 @@ from gql_app.core.errors import (
     WorkflowRemovedError,
 )
 from gql_app.core.values import Json
-from gql_app.schema.coercion import coercion_errors
+from gql_app.schema.coercion import INVALID_FIELD, coercion_errors
 
 CODES: Final[Mapping[type[Exception], str]] = {
     ExpressionError: "EXPRESSION_ERROR",
@@ -46,7 +46,8 @@ def present_errors(errors: list[GraphQLError], context: ExecutionContext | None)
     operation = _operation(context)
     if context is not None and operation is not None and any(map(_about_variables, errors)):
         # The executor's own messages print the values.
-        return coercion_errors(context.schema._schema, operation, context.variables or {}) or errors
+        found = coercion_errors(context.schema._schema, operation, context.variables or {})
+        return found or [GraphQLError("The variables do not fit the operation.", extensions={"code": INVALID_FIELD})]
     return [_present(error, context, operation) for error in errors]
 
 

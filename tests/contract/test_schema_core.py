@@ -7,6 +7,7 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    GraphQLUnionType,
     build_schema,
     is_required_input_field,
 )
@@ -91,4 +92,5 @@ def test_every_failure_that_is_data_has_a_message() -> None:
 
 def possible_types(name: str) -> list[GraphQLObjectType]:
     union = PUBLISHED.type_map[name]
-    return list(PUBLISHED.get_possible_types(union))  # type: ignore[arg-type]
+    assert isinstance(union, GraphQLUnionType)
+    return list(PUBLISHED.get_possible_types(union))
