@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from gql_app.core.events import RunEvent
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.plan import ToolDefinition
@@ -31,8 +33,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolContext:
+class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a call of a tool is handed beside its input."""
 
     run_id: RunId

@@ -101,7 +101,7 @@ def retry_delay(policy: RetryPolicy, attempt: int, draw: float) -> float:
 class Turn:
     """One or more signals told to a run at one instant, and what follows from them. While `closing`, nothing starts."""
 
-    __slots__ = ("_closing", "_fresh", "commands", "events", "now", "run", "slots")
+    __slots__ = ("_closing", "_fresh", "commands", "events", "now", "run", "slots", "unanswered")
 
     def __init__(self, run: WorkflowRun, now: datetime, slots: Slots, *, closing: bool = False) -> None:
         self.run = run
@@ -109,6 +109,8 @@ class Turn:
         self.slots = slots
         self.events: list[RunEvent] = []
         self.commands: list[Command] = []
+        self.unanswered: list[Evaluate] = []
+        """Those of the commands that ask for an evaluation; for a shell that answers within the turn."""
         self._fresh: deque[int] = deque()
         self._closing = closing
 
@@ -206,7 +208,7 @@ class Turn:
                 self._skip(node, SkipReason.DEPENDENCY_UNAVAILABLE, cause.key)
                 return
         if plan.when is not None:
-            self.commands.append(Evaluate(target=EvaluationTarget.WHEN, node=node.key))
+            self._ask(EvaluationTarget.WHEN, node.key)
         else:
             self._admit(i)
 
@@ -398,6 +400,11 @@ class Turn:
 
     # Expressions
 
+    def _ask(self, target: EvaluationTarget, node: NodeKey | None = None) -> None:
+        command = Evaluate(target=target, node=node)
+        self.commands.append(command)
+        self.unanswered.append(command)
+
     def _evaluated(self, signal: Evaluated) -> None:
         if self.run.status is not RunStatus.RUNNING:
             return
@@ -571,7 +578,7 @@ class Turn:
         run = self.run
         sequence, error = run.sequence + 1, run.error
         if run.status is not RunStatus.STOPPING:
-            self.commands.append(Evaluate(target=EvaluationTarget.OUTPUT))
+            self._ask(EvaluationTarget.OUTPUT)
         elif run.outcome is Outcome.CANCELLED:
             self._emit(WorkflowCancelled(sequence=sequence, at=self.now, error=error))
         elif run.outcome is Outcome.TIMED_OUT:

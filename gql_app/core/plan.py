@@ -24,7 +24,7 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """`async` (on the loop), `thread` or `process`."""
 
 
-class NodePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NodePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One node, resolved.
 
     `depends_on` names every dependency, `reads` those whose output its input or `when` mentions.
@@ -42,7 +42,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     continue_on_failure: bool = False
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All the machine reads of a workflow. Nodes stand in document order."""
 
     name: str

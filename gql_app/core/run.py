@@ -99,7 +99,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error: Failure | None = None
 
 
-class NodeRun(msgspec.Struct, frozen=True, omit_defaults=True):
+class NodeRun(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A node of a run. Never changed, only replaced; `index` is its place in the plan."""
 
     index: int
@@ -122,7 +122,7 @@ class NodeRun(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.attempts[0].started_at if self.attempts else None
 
 
-class Topology(msgspec.Struct, frozen=True):
+class Topology(msgspec.Struct, frozen=True, gc=False):
     """The graph of a plan by node index: where each id stands, and who depends on whom."""
 
     index: dict[str, int]
@@ -226,13 +226,17 @@ def waiting_on(run: WorkflowRun, node: NodeRun) -> WaitingOn | None:
 
 def topology(plan: Plan) -> Topology:
     """Lay out the graph of a plan that has been checked."""
-    index = {node.key.id: i for i, node in enumerate(plan.nodes)}
-    dependencies = tuple(tuple(index[name] for name in node.depends_on) for node in plan.nodes)
+    index: dict[str, int] = {}
+    for node in plan.nodes:
+        index[node.key.id] = len(index)
+    dependencies: list[tuple[int, ...]] = []
     dependents: list[list[int]] = [[] for _ in plan.nodes]
-    for i, names in enumerate(dependencies):
-        for dependency in names:
-            dependents[dependency].append(i)
-    return Topology(index, dependencies, tuple(map(tuple, dependents)))
+    for i, node in enumerate(plan.nodes):
+        names = node.depends_on
+        dependencies.append(tuple([index[name] for name in names]) if names else ())
+        for name in names:
+            dependents[index[name]].append(i)
+    return Topology(index, tuple(dependencies), tuple([tuple(nodes) for nodes in dependents]))
 
 
 def begin(event: WorkflowSubmitted) -> WorkflowRun:

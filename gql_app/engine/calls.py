@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, TypeAlias
 
 import anyio
@@ -129,6 +130,7 @@ class Caller:
                 signal = AttemptSucceeded(node=call.node, attempt=call.attempt, output=output)
         except BaseException as error:  # noqa: BLE001 - an edge: whatever a tool raises ends its attempt and nothing else
             signal = self._ended_by(call, error)
+        call.task = None  # Else the two keep each other alive.
         if call.abandoned:
             if not call.in_thread:
                 self.leftovers.discard(call)
@@ -191,20 +193,19 @@ class Caller:
 
     def _context(self, call: Call, run: WorkflowRun, plan: NodePlan) -> ToolContext:
         seconds = plan.timeout.attempt_seconds
-        now = self._clock.now()
-
-        def beat() -> None:
-            call.beat_at = self._clock.now()
-
+        started_at = run.node(plan.key).attempts[-1].started_at
         return ToolContext(
             run_id=run.run_id,
             namespace=run.namespace,
             node_id=plan.key.id,
             attempt=call.attempt,
-            deadline=None if seconds is None else now + timedelta(seconds=seconds),
-            heartbeat=beat,
+            deadline=None if seconds is None else started_at + timedelta(seconds=seconds),
+            heartbeat=partial(self._beat, call),
             cancelled=call.stopped,
         )
+
+    def _beat(self, call: Call) -> None:
+        call.beat_at = self._clock.now()
 
     def _detached(self, context: ToolContext) -> ToolContext:
         """Make a context that can be sent to another process."""

@@ -15,6 +15,7 @@ from gql_app.core.machine import Turn
 from gql_app.core.run import NodeRun, NodeStatus, WorkflowRun
 from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import (
+    Command,
     Evaluate,
     Evaluated,
     EvaluationTarget,
@@ -29,7 +30,7 @@ from gql_app.core.values import Json, Value
 from gql_app.engine.calls import Call, Caller, as_failure
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.engine.slots import RunSlots, SlotPool
-from gql_app.engine.timers import Timers
+from gql_app.engine.timers import RunTimers, Timers
 from gql_app.ports import Clock, RunRepository
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Surroundings(Protocol):
     clock: Clock
     caller: Caller
     pool: SlotPool
+    timers: Timers
     random: Callable[[], float]
     maximum_run_bytes: int
     closing: bool
@@ -58,7 +60,7 @@ class RunDriver:
         self.run = run
         self._shared = shared
         self._slots = RunSlots(shared.pool, self.tell)
-        self._timers = Timers(self._fire, self._timer_matters)
+        self._timers = RunTimers(shared.timers, self)
         self._inbox: list[Signal] = []
         self._asked: list[asyncio.Future[None]] = []
         self._values: dict[str, bytes] = {}
@@ -122,10 +124,8 @@ class RunDriver:
         for task in self._evaluations:
             task.cancel()
         self._timers.close()
-        self._slots.release_all()
-        for stored in self._asked:
-            if not stored.done():
-                stored.set_exception(WorkflowNotFoundError(self.run.run_id))
+        self._slots.close()
+        self._refuse(self._asked)
 
     # One turn: decide, store, act
 
@@ -134,27 +134,27 @@ class RunDriver:
         asked, self._asked = self._asked, []
         try:
             turn = Turn(self.run, shared.clock.now(), self._slots, closing=shared.closing)
-            seen = 0
             while self._inbox and len(turn.events) < _EVENTS_AT_ONCE:
                 signals, self._inbox = self._inbox, []
                 for signal in signals:
                     turn.tell(signal)
-                for command in turn.commands[seen:]:
-                    if type(command) is Evaluate:
-                        self._evaluate(command)
-                seen = len(turn.commands)
+                while turn.unanswered:
+                    self._evaluate(turn.unanswered.pop())
             if turn.events:
                 await self._store(turn.events)
             for command in turn.commands:
                 self._carry_out(command, turn)
-        except BaseException as error:
-            for stored in asked:
-                if not stored.done():
-                    stored.set_exception(WorkflowNotFoundError(self.run.run_id))
-            raise error
+        except BaseException:
+            self._refuse(asked)
+            raise
         for stored in asked:
             if not stored.done():
                 stored.set_result(None)
+
+    def _refuse(self, asked: list[asyncio.Future[None]]) -> None:
+        for stored in asked:
+            if not stored.done():
+                stored.set_exception(WorkflowNotFoundError(self.run.run_id))
 
     async def _store(self, events: list[RunEvent]) -> None:
         """Append what happened; while the store is in trouble, again and again: nothing is acted on before."""
@@ -179,17 +179,14 @@ class RunDriver:
                 self._values.clear()
                 return
 
-    def _carry_out(self, command: StartAttempt | StopAttempt | Evaluate | SetTimer, turn: Turn) -> None:
-        match command:
-            case StartAttempt():
-                plan = self.run.node_plan(command.node)
-                self._calls[command.node] = self._shared.caller.start(self.run, plan, command.attempt, self._called)
-            case SetTimer():
-                self._timers.set(command, (command.at - turn.now).total_seconds())
-            case StopAttempt():
-                self._stop(command)
-            case Evaluate():
-                pass  # Done in the turn.
+    def _carry_out(self, command: Command, turn: Turn) -> None:
+        if isinstance(command, StartAttempt):
+            plan = self.run.node_plan(command.node)
+            self._calls[command.node] = self._shared.caller.start(self.run, plan, command.attempt, self._called)
+        elif isinstance(command, SetTimer):
+            self._timers.set(command, (command.at - turn.now).total_seconds())
+        elif isinstance(command, StopAttempt):
+            self._stop(command)
 
     # Attempts
 
@@ -211,16 +208,17 @@ class RunDriver:
 
     # Timers
 
-    def _fire(self, due: list[SetTimer]) -> None:
-        for timer in due:
-            beat_at = None
-            if timer.kind is TimerKind.HEARTBEAT and timer.node is not None:
-                call = self._calls.get(timer.node)
-                beat_at = call.beat_at if call is not None and call.attempt == timer.attempt else None
-            draw = self._shared.random()
-            self.tell(TimerFired(kind=timer.kind, node=timer.node, attempt=timer.attempt, beat_at=beat_at, draw=draw))
+    def timer_due(self, timer: SetTimer) -> None:
+        """Tell the run that a timer has fired, with the last sign of life if it waits for one."""
+        beat_at = None
+        if timer.kind is TimerKind.HEARTBEAT and timer.node is not None:
+            call = self._calls.get(timer.node)
+            beat_at = call.beat_at if call is not None and call.attempt == timer.attempt else None
+        draw = self._shared.random()
+        self.tell(TimerFired(kind=timer.kind, node=timer.node, attempt=timer.attempt, beat_at=beat_at, draw=draw))
 
-    def _timer_matters(self, timer: SetTimer) -> bool:
+    def timer_matters(self, timer: SetTimer) -> bool:
+        """Tell whether a timer can still mean anything to the run."""
         if timer.node is None:
             return True
         node = self.run.node(timer.node)

@@ -14,6 +14,7 @@ from gql_app.core.signals import Begin, CancelRequested, ShuttingDown, Signal
 from gql_app.engine.calls import Caller
 from gql_app.engine.driver import RunDriver
 from gql_app.engine.slots import SlotPool
+from gql_app.engine.timers import Timers
 from gql_app.ports import Clock, ExecutorLoad, RunRepository, Tools
 from gql_app.settings import Settings
 
@@ -40,6 +41,7 @@ class AsyncioExecutor:
         self.closing = False
         self.caller = Caller(repository=repository, tools=tools, clock=clock, settings=settings, random=random)
         self.pool = SlotPool(attempts=settings.maximum_attempts_in_flight, processes=settings.maximum_processes)
+        self.timers = Timers()
         self.pool.configure(tools.definitions())
         self._settings = settings
         self._drivers: dict[RunId, RunDriver] = {}
@@ -57,15 +59,16 @@ class AsyncioExecutor:
         driver = RunDriver(run, self)
         driver.tell(Begin(draw=self.random()))
         self._drivers[run_id] = driver
-        task = asyncio.create_task(self._drive(driver))
-        self._tasks[run_id] = task
-        task.add_done_callback(lambda done: self._ended(run_id, done))
+        self._tasks[run_id] = asyncio.create_task(self._drive(driver))
 
     async def _drive(self, driver: RunDriver) -> None:
+        run_id = driver.run.run_id
         try:
             await driver.drive()
+        except Exception:
+            logger.exception("Run %s is left: its driver failed.", run_id)
         finally:
-            del self._drivers[driver.run.run_id]
+            del self._drivers[run_id], self._tasks[run_id]
 
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
         """Tell a run something; returns once what follows is stored.
@@ -103,6 +106,7 @@ class AsyncioExecutor:
                 driver.leave()
         await self._join()
         await self.caller.close()
+        self.timers.close()
 
     async def _load(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
         log: list[RunEvent] = []
@@ -111,11 +115,6 @@ class AsyncioExecutor:
             log.extend(events)
             if len(events) < _EVENTS_A_READ:
                 return fold(log)
-
-    def _ended(self, run_id: RunId, task: asyncio.Task[None]) -> None:
-        del self._tasks[run_id]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("Run %s is left: its driver failed.", run_id, exc_info=error)
 
     async def _drain(self, seconds: float) -> None:
         """Wait until no attempt is in flight, at most so long."""

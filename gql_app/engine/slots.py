@@ -132,10 +132,15 @@ class RunSlots:
         for limit in reversed(held):
             give_back(limit)
 
-    def release_all(self) -> None:
-        """Give back everything the run has and wants."""
+    def close(self) -> None:
+        """Give back everything the run has and wants; nobody is told any more."""
         for node in [*self._waiting, *self._held]:
             self.release(node)
+        self._tell = _tell_nobody
+
+
+def _tell_nobody(signal: Signal) -> None:
+    """Let a signal go unheard."""
 
 
 def give_back(limit: Limit) -> None:

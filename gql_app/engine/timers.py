@@ -1,31 +1,61 @@
-"""The timers of one run: a heap, one handle in the loop, and no trace of those that no longer matter."""
+"""The timers of all runs: one heap, one handle in the loop, and no trace of those that no longer matter."""
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from typing import Final, Protocol
 
 from gql_app.core.signals import SetTimer
 
-_SMALL = 64
+_SMALL: Final = 256
+
+
+class TimerOwner(Protocol):
+    """Whom a timer is for."""
+
+    def timer_due(self, timer: SetTimer) -> None:
+        """Hear that a timer is due. It may have become stale: the machine ignores it then."""
+        ...
+
+    def timer_matters(self, timer: SetTimer) -> bool:
+        """Tell whether a timer can still mean anything."""
+        ...
+
+
+class RunTimers:
+    """The timers of one run, until it is closed; what is left of them in the heap then keeps nothing alive."""
+
+    __slots__ = ("_timers", "owner")
+
+    def __init__(self, timers: "Timers", owner: TimerOwner) -> None:
+        self._timers = timers
+        self.owner: TimerOwner | None = owner
+
+    def set(self, timer: SetTimer, seconds: float) -> None:
+        """Let a timer be due in so many seconds; at once if that is past."""
+        self._timers.set(self, timer, seconds)
+
+    def close(self) -> None:
+        """Forget all timers of the run."""
+        self.owner = None
 
 
 class Timers:
-    """Calls `fire` when a timer is due. A timer that has become stale may fire: the machine ignores it."""
+    """Tells owners that their timers are due."""
 
-    def __init__(self, fire: Callable[[list[SetTimer]], None], live: Callable[[SetTimer], bool]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._fire = fire
-        self._live = live
-        self._heap: list[tuple[float, int, SetTimer]] = []
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._heap: list[tuple[float, int, RunTimers, SetTimer]] = []
         self._count = 0
         self._limit = _SMALL
         self._handle: asyncio.TimerHandle | None = None
 
-    def set(self, timer: SetTimer, seconds: float) -> None:
+    def set(self, run: RunTimers, timer: SetTimer, seconds: float) -> None:
         """Let a timer be due in so many seconds; at once if that is past."""
-        when = self._loop.time() + max(seconds, 0.0)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        when = self._loop.time() + (seconds if seconds > 0 else 0.0)
         self._count += 1
-        heapq.heappush(self._heap, (when, self._count, timer))
+        heapq.heappush(self._heap, (when, self._count, run, timer))
         if len(self._heap) > self._limit:
             self._compact()
         if self._handle is None or when < self._handle.when():
@@ -34,27 +64,31 @@ class Timers:
     def close(self) -> None:
         """Forget all timers."""
         self._heap.clear()
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self._arm()
 
     def _compact(self) -> None:
         """Drop stale timers; the heap may then double before the next time, so that a timer costs constant time."""
-        self._heap = [entry for entry in self._heap if self._live(entry[2])]
+        self._heap = [
+            entry for entry in self._heap if (owner := entry[2].owner) is not None and owner.timer_matters(entry[3])
+        ]
         heapq.heapify(self._heap)
         self._limit = max(_SMALL, 2 * len(self._heap))
 
     def _arm(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        self._handle = self._loop.call_at(self._heap[0][0], self._due) if self._heap else None
+            self._handle = None
+        if self._heap and self._loop is not None:
+            self._handle = self._loop.call_at(self._heap[0][0], self._due)
 
     def _due(self) -> None:
+        assert self._loop is not None
         self._handle = None
         now = self._loop.time()
         due = []
         while self._heap and self._heap[0][0] <= now:
-            due.append(heapq.heappop(self._heap)[2])
+            due.append(heapq.heappop(self._heap))
         self._arm()
-        if due:
-            self._fire(due)
+        for _, _, run, timer in due:
+            if run.owner is not None:
+                run.owner.timer_due(timer)
