@@ -1,14 +1,19 @@
 """Builds the schema: its types, how errors are told, and what describes it."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Final
 
 import strawberry
 from graphql import (
+    GraphQLArgument,
     GraphQLError,
+    GraphQLField,
+    GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    Undefined,
 )
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -36,18 +41,31 @@ class Schema(strawberry.Schema):
         if any(new is not old for new, old in zip(presented, errors, strict=False)) or len(presented) != len(errors):
             errors[:] = presented
 
-    def describe(self) -> None:
-        """Let docstrings describe types and the fields that have a resolver."""
+    def polish(self) -> None:
+        """Let docstrings describe types and fields, and publish no default that only means "left out"."""
         for published in self._schema.type_map.values():
             definition = published.extensions.get(_DEFINITION)
             if not isinstance(definition, StrawberryObjectDefinition):
                 continue
             published.description = published.description or inspect.getdoc(definition.origin)
-            if isinstance(published, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+            if isinstance(published, GraphQLObjectType | GraphQLInterfaceType):
                 for field in published.fields.values():
-                    source = field.extensions.get(_DEFINITION)
-                    if isinstance(source, StrawberryField) and source.base_resolver is not None:
-                        field.description = field.description or inspect.getdoc(source.base_resolver.wrapped_func)
+                    _describe(field)
+                    _forget_null(field.args.values())
+            elif isinstance(published, GraphQLInputObjectType):
+                _forget_null(published.fields.values())
+
+
+def _describe(field: GraphQLField) -> None:
+    source = field.extensions.get(_DEFINITION)
+    if isinstance(source, StrawberryField) and source.base_resolver is not None:
+        field.description = field.description or inspect.getdoc(source.base_resolver.wrapped_func)
+
+
+def _forget_null(inputs: Iterable[GraphQLArgument | GraphQLInputField]) -> None:
+    for each in inputs:
+        if each.default_value is None:
+            each.default_value = Undefined
 
 
 def build_schema() -> Schema:
@@ -61,7 +79,7 @@ def build_schema() -> Schema:
         extensions=[DocumentCache],
         exception_handlers=HANDLERS,
     )
-    built.describe()
+    built.polish()
     return built
 
 

@@ -44,6 +44,11 @@ def test_durations_are_seconds_as_floating_point() -> None:
     assert set(durations.values()) == {"Float"}
 
 
+def test_no_default_is_published_that_only_means_left_out() -> None:
+    assert "= null" not in schema.as_str()
+    assert "from: RetryFrom! = FAILED" in schema.as_str()
+
+
 def published_types() -> list[GraphQLNamedType]:
     types = build_schema(schema.as_str()).type_map.values()
     return [type_ for type_ in types if not type_.name.startswith("__")]
