@@ -24,10 +24,8 @@ from gql_app.web.tabs import first_tabs
 
 STATIC_PATH: Final = f"{GRAPHQL_PATH}/static"
 _RESPONSE_TYPE: Final = "application/graphql-response+json"
-_ALLOWED: Final = {
-    "GET": {OperationType.QUERY},
-    "POST": {OperationType.QUERY, OperationType.MUTATION},
-}
+_READING: Final = frozenset({OperationType.QUERY})
+_CHANGING: Final = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
 
 class GraphQLRequest(msgspec.Struct, frozen=True, rename="camel"):
@@ -53,7 +51,7 @@ async def graphql(request: Request) -> Response:
     if _wants_page(request):
         return _show_page(request)
     try:
-        asked = _from_query(request) if request.method == "GET" else await _from_body(request)
+        asked = await _from_body(request) if request.method == "POST" else _from_query(request)
         return await _execute(request, asked)
     except RefusedRequestError as error:
         headers = {"allow": "POST"} if error.status is HTTPStatus.METHOD_NOT_ALLOWED else None
@@ -62,7 +60,7 @@ async def graphql(request: Request) -> Response:
 
 def _wants_page(request: Request) -> bool:
     asks_html = "text/html" in request.headers.get("accept", "")
-    return request.method == "GET" and asks_html and "query" not in request.query_params
+    return request.method != "POST" and asks_html and "query" not in request.query_params
 
 
 def _show_page(request: Request) -> Response:
@@ -116,7 +114,7 @@ async def _execute(request: Request, asked: GraphQLRequest) -> Response:
             variable_values=asked.variables,
             operation_name=asked.operation_name,
             context_value=Context(service=application.service, namespace=DEFAULT_NAMESPACE),
-            allowed_operation_types=_ALLOWED[request.method],
+            allowed_operation_types=_CHANGING if request.method == "POST" else _READING,
             operation_extensions=asked.extensions,
         )
     except MissingQueryError:

@@ -26,11 +26,11 @@ class MaskedFailures:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        started = False
+        last: str | None = None
 
         async def watch(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] in {"http.response.start", "websocket.accept"}
+            nonlocal last
+            last = message["type"]
             await send(message)
 
         try:
@@ -40,13 +40,14 @@ class MaskedFailures:
         except Exception:
             reference = secrets.token_hex(8)
             logger.exception("Internal error %s at %s", reference, scope["path"])
-            await _tell(scope, receive, send, reference, started=started)
+            await _tell(scope, receive, send, reference, last)
 
 
-async def _tell(scope: Scope, receive: Receive, send: Send, reference: str, *, started: bool) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": _INTERNAL_ERROR, "reason": f"Internal error (id {reference})."})
-    elif not started:
-        message = f"Internal error (id {reference})."
-        answer = refuse(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", message, id=reference)
-        await answer(scope, receive, send)
+async def _tell(scope: Scope, receive: Receive, send: Send, reference: str, last: str | None) -> None:
+    """Tell the client, as far as what was sent last leaves room for it."""
+    message = f"Internal error (id {reference})."
+    if scope["type"] == "websocket" and last != "websocket.close":
+        await send({"type": "websocket.close", "code": _INTERNAL_ERROR, "reason": message})
+    elif scope["type"] == "http" and last is None:
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        await refuse(scope, status, "INTERNAL", message, id=reference)(scope, receive, send)

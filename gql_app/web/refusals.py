@@ -47,16 +47,16 @@ def problem(
 def refuse_http_exception(request: Request, error: Exception) -> Response:
     """Make the answer for what the router refuses."""
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
+    status, headers = HTTPStatus(error.status_code), error.headers
     match status:
         case HTTPStatus.NOT_FOUND:
             message = f"There is nothing at {request.url.path!r}. Try /graphql, /health or /workflows/."
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "another method")
-            message = f"{request.method} is not supported at {request.url.path!r}; use {allowed}."
+            headers = headers or {"Allow": "GET, HEAD"}
+            message = f"{request.method} is not supported at {request.url.path!r}; use {headers['Allow']}."
         case _:
             message = error.detail
-    return refuse(request.scope, status, _CODES.get(status, status.name), message, headers=error.headers)
+    return refuse(request.scope, status, _CODES.get(status, status.name), message, headers=headers)
 
 
 def _graphql_errors(

@@ -150,6 +150,19 @@ def test_another_method_is_told_which_are_allowed(client: httpx.Client) -> None:
     assert answer.json()["errors"][0]["message"]
 
 
+def test_only_the_head_of_an_answer_can_be_asked_for(client: httpx.Client) -> None:
+    answer = client.head("/graphql", params={"query": HEALTH})
+
+    assert (answer.status_code, answer.content) == (HTTPStatus.OK, b"")
+
+
+def test_a_file_takes_no_post(client: httpx.Client) -> None:
+    answer = client.post("/graphql/static/graphiql.js", json=1)
+
+    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert "GET" in answer.headers["allow"]
+
+
 def test_a_body_as_big_as_allowed_is_read(client: httpx.Client) -> None:
     body = b'{"query": "{ health { status } }"}'
 

@@ -1,10 +1,14 @@
 """`gql-app serve` as a process: what it says, and how it ends."""
 
+import re
 import signal
 import socket
+import subprocess
+import sys
 from http import HTTPStatus
 
 import anyio
+import httpx
 import pytest
 
 from tests.support.documents import WATCH, document, submit
@@ -77,6 +81,22 @@ def test_a_module_without_tools_is_named() -> None:
     assert process.returncode == 1
     assert "'json'" in errors
     assert "Traceback" not in errors
+
+
+def test_any_asgi_server_can_serve_the_application() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "gql_app.asgi:app", "--port", "0", "--no-use-colors"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr)
+        url = next(found.group() for line in lines if (found := re.search(r"http://\S+:\d+", line)))
+        answer = httpx.get(f"{url}/health", trust_env=False)
+        process.terminate()
+        process.communicate(timeout=LONGEST_WAIT)
+
+    assert answer.json()["status"] == "ok"
 
 
 def accepts(url: str) -> bool:
