@@ -1,0 +1,288 @@
+"""What can be written on the command line, and the help that explains it."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Final, TypeAlias
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_DESCRIPTION: Final = "Run workflows of tools and agents, here or on a server, and watch them live."
+_EPILOG: Final = """\
+first steps:
+  gql-app run hello.json                     run a document in this process and print its output
+  gql-app serve                              serve GraphQL; open http://127.0.0.1:8000/graphql
+  gql-app submit hello.json --watch          run it on the server and watch it
+  gql-app tools                              what nodes can call
+
+exit codes:
+  0 completed   1 failed   2 invalid document or arguments   130 interrupted   143 terminated
+
+Every setting can be given as an environment variable too: GQL_APP_URL, GQL_APP_HOST, GQL_APP_PORT,
+GQL_APP_MAXIMUM_NODES … NO_COLOR turns colours off. `gql-app COMMAND --help` says more about a command.
+"""
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the arguments. Raises `SystemExit` for those that are wrong, and after help."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if options.command in {"run", "validate"}:
+        _find_file(parser, options)
+    return options
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="gql-app",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"gql-app {version('gql-app')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    for add in (_run, _validate, _serve, _submit, _watch, _list, _show, _cancel, _retry, _tools, _schema):
+        add(commands)
+    return parser
+
+
+def _command(commands: _Commands, name: str, summary: str, *examples: str, more: str = "") -> argparse.ArgumentParser:
+    epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples)
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.{more and ' '}{more}",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _run(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "run",
+        "run a document in this process",
+        "gql-app run hello.json",
+        'gql-app run report.yaml --input \'{"topic": "graphql"}\'',
+        "gql-app run report.yaml --input @input.json --tools my_tools > output.json",
+        "cat hello.json | gql-app run -",
+        more="The output goes to standard output as JSON,\n"
+        "how it goes to standard error. Ctrl-C stops the run, twice leaves at once.",
+    )
+    _add_file(parser, optional=True)
+    _add_input(parser)
+    _add_tools(parser)
+
+
+def _validate(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "validate",
+        "check a document without running it",
+        "gql-app validate hello.json",
+        "gql-app validate report.yaml --tools my_tools",
+        "gql-app validate report.yaml --url http://127.0.0.1:8000",
+        more="Every problem is told with its place.",
+    )
+    _add_file(parser, optional=True)
+    _add_input(parser)
+    where = parser.add_mutually_exclusive_group()
+    _add_tools(where)
+    where.add_argument("--url", help="check with the tools of the server there")
+
+
+def _serve(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "serve",
+        "serve GraphQL, GraphiQL and REST",
+        "gql-app serve",
+        "gql-app serve --port 9000 --tools my_tools other_tools",
+        more="Runs are kept in memory.",
+    )
+    parser.add_argument("--host", help="the address to listen on (GQL_APP_HOST; default 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="the port, 0 for any that is free (GQL_APP_PORT; default 8000)")
+    _add_tools(parser)
+
+
+def _submit(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "submit",
+        "start a run on a server",
+        "gql-app submit hello.json",
+        "gql-app submit report.yaml --input @input.json --idempotency-key monday --watch",
+        more="Writes the run's id, or with --watch its output.",
+    )
+    _add_file(parser)
+    _add_input(parser)
+    _add_url(parser)
+    parser.add_argument("--idempotency-key", metavar="KEY", help="sent again with the same document, it finds the run")
+    parser.add_argument("--watch", action="store_true", help="watch the run until it has ended")
+
+
+def _watch(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "watch",
+        "show a run on a server until it has ended",
+        "gql-app watch 019c0000-0000-7000-8000-000000000001",
+        more="A lost connection is made again,\nand nothing is missed. Ctrl-C ends the watching, not the run.",
+    )
+    _add_id(parser)
+    _add_url(parser)
+    parser.add_argument(
+        "--after",
+        type=_natural(0),
+        default=0,
+        metavar="SEQUENCE",
+        help="only what happened after this event (default 0)",
+    )
+
+
+def _list(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "list",
+        "list the runs on a server, newest first",
+        "gql-app list --status RUNNING --status STOPPING",
+        "gql-app list --name daily-brief --label team=research --first 100 --json",
+    )
+    _add_url(parser)
+    parser.add_argument(
+        "--status",
+        action="append",
+        default=[],
+        type=str.upper,
+        help="only runs in this status; more than one may be given",
+    )
+    parser.add_argument("--name", help="only runs of workflows of exactly this name")
+    parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="only runs with this label")
+    parser.add_argument("--first", type=_natural(1), default=20, metavar="N", help="how many at most (default 20)")
+    _add_json(parser)
+
+
+def _show(commands: _Commands) -> None:
+    parser = _command(
+        commands, "show", "show a run on a server as it is now", "gql-app show ID", "gql-app show ID --json"
+    )
+    _add_id(parser)
+    _add_url(parser)
+    _add_json(parser)
+
+
+def _cancel(commands: _Commands) -> None:
+    parser = _command(
+        commands, "cancel", "stop a run on a server", "gql-app cancel ID", "gql-app cancel ID --reason 'wrong input'"
+    )
+    _add_id(parser)
+    _add_url(parser)
+    parser.add_argument("--reason", help="why; told in the run's error")
+
+
+def _retry(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "retry",
+        "run a finished run's document again, as a new run",
+        "gql-app retry ID",
+        "gql-app retry ID --from START",
+        more="Writes the new run's id.",
+    )
+    _add_id(parser)
+    _add_url(parser)
+    parser.add_argument(
+        "--from",
+        dest="from_",
+        type=str.upper,
+        choices=["FAILED", "START"],
+        default="FAILED",
+        help="FAILED keeps the outputs of completed nodes (default), START keeps nothing",
+    )
+
+
+def _tools(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "tools",
+        "tell which tools nodes can call",
+        "gql-app tools",
+        "gql-app tools --tools my_tools --json",
+        "gql-app tools --url http://127.0.0.1:8000",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="the tools of the server there")
+    _add_tools(where)
+    _add_json(parser)
+
+
+def _schema(commands: _Commands) -> None:
+    parser = _command(
+        commands,
+        "schema",
+        "write what is published of the API",
+        "gql-app schema export",
+        "gql-app schema export --check",
+    )
+    parser.add_argument("action", choices=["export"], help="write the GraphQL schema and the named operations")
+    parser.add_argument("directory", nargs="?", default="schema", help="where to (default: schema)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not up to date")
+
+
+def _add_file(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    text = "the document: JSON or YAML, - for standard input"
+    if optional:
+        parser.add_argument("file", metavar="FILE", nargs="?", help=text)
+    else:
+        parser.add_argument("file", metavar="FILE", help=text)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", metavar="JSON|@FILE", help="the run's input, instead of the document's own")
+
+
+def _add_tools(parser: "argparse.ArgumentParser | argparse._MutuallyExclusiveGroup") -> None:
+    parser.add_argument(
+        "--tools",
+        metavar="MODULE",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="Python modules to load tools from, also from the current directory (GQL_APP_TOOLS)",
+    )
+
+
+def _add_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the run's id")
+
+
+def _add_url(parser: argparse.ArgumentParser) -> None:
+    url = os.environ.get("GQL_APP_URL") or DEFAULT_URL
+    parser.add_argument("--url", default=url, help=f"where the server is (GQL_APP_URL; now {url})")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="write JSON")
+
+
+def _find_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Take the last of the modules for the document if there is no other: `run --tools my_tools hello.json`."""
+    if options.file is None and len(options.tools) > 1:
+        options.file = options.tools.pop()
+    if options.file is None:
+        parser.error(f"{options.command}: FILE is missing; name a document, or - for standard input")
+
+
+def _natural(lowest: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} on")
+        return int(text)
+
+    return read

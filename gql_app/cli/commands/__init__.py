@@ -1,0 +1,1 @@
+"""The commands, one module each; every one has a `main` that carries it out and tells the exit code."""

@@ -1,0 +1,78 @@
+"""`gql-app run`: runs a document in this process."""
+
+import argparse
+import asyncio
+from contextlib import aclosing, suppress
+from typing import Final, TextIO
+
+import msgspec
+
+from gql_app.bootstrap import Application, application
+from gql_app.cli.board import LocalBoard
+from gql_app.cli.documents import read_document, read_input
+from gql_app.cli.facts import event_of, problem_of, run_of
+from gql_app.cli.failures import CommandError, ExitCode
+from gql_app.cli.interruption import Interruption
+from gql_app.cli.loop import run as run_loop
+from gql_app.cli.output import reserved_stdout, tell, to_json
+from gql_app.cli.settings import load_settings
+from gql_app.cli.view import make_view
+from gql_app.cli.words import describe_end, describe_problems
+from gql_app.core.errors import InvalidWorkflowError, WorkflowAlreadyFinishedError, WorkflowError
+from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
+from gql_app.core.planning import ABSENT
+from gql_app.core.run import RunStatus, WorkflowRun
+from gql_app.core.values import Json
+from gql_app.settings import Settings
+
+_STOPPING: Final = "Stopping the run; once more leaves at once."
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run a document, show how it goes, and write its output."""
+    document, given = read_document(options.file), read_input(options.input)
+    given = ABSENT if given is msgspec.UNSET else given
+    settings = load_settings(tools=tuple(options.tools))
+    with reserved_stdout() as result:
+        return run_loop(_run(settings, document, given, result))
+
+
+async def _run(settings: Settings, document: Json, given: Json, result: TextIO) -> int:
+    with Interruption().listening() as interruption:
+        try:
+            async with application(settings) as opened:
+                run = await opened.service.submit(DEFAULT_NAMESPACE, document, input=given)
+                run = await _follow(opened, run.run_id, interruption)
+                if run.status is RunStatus.COMPLETED:
+                    result.write(f"{to_json(await opened.service.value(run, run.output), result)}\n")
+                    return ExitCode.OK
+        except InvalidWorkflowError as error:
+            for line in describe_problems(map(problem_of, error.problems)):
+                tell(line)
+            return ExitCode.INVALID
+        except WorkflowError as error:
+            raise CommandError(str(error)) from None
+        for line in describe_end(run_of(run)):
+            tell(line)
+        stopped = interruption.code is not None and run.status is RunStatus.CANCELLED
+        return interruption.code if stopped and interruption.code is not None else ExitCode.FAILED
+
+
+async def _follow(opened: Application, run_id: RunId, interruption: Interruption) -> WorkflowRun:
+    """Show a run until it has ended; give it as it is then."""
+    stopper = asyncio.create_task(_stop_when_asked(opened, run_id, interruption))
+    try:
+        with make_view() as view:
+            async with aclosing(opened.service.watch(DEFAULT_NAMESPACE, run_id, after=0)) as updates:
+                async for update in updates:
+                    view.show(LocalBoard(update.run), [event_of(event) for event in update.events])
+    finally:
+        stopper.cancel()
+    return await opened.service.get(DEFAULT_NAMESPACE, run_id)
+
+
+async def _stop_when_asked(opened: Application, run_id: RunId, interruption: Interruption) -> None:
+    await interruption.wait()
+    tell(_STOPPING)
+    with suppress(WorkflowAlreadyFinishedError):
+        await opened.service.cancel(DEFAULT_NAMESPACE, run_id, "Interrupted.")

@@ -1,0 +1,11 @@
+"""`gql-app serve`: serves the API."""
+
+import argparse
+
+from gql_app.cli.settings import load_settings
+from gql_app.web.server import serve
+
+
+def main(options: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    return serve(load_settings(host=options.host, port=options.port, tools=tuple(options.tools)))

@@ -1,0 +1,63 @@
+"""`gql-app tools`: tells which tools nodes can call."""
+
+import argparse
+
+import msgspec
+
+from gql_app.bootstrap import make_registry
+from gql_app.cli.failures import CommandError, ExitCode
+from gql_app.cli.loop import run as run_loop
+from gql_app.cli.output import clean, say, to_json
+from gql_app.cli.remote import connected
+from gql_app.cli.settings import load_settings
+from gql_app.cli.table import align
+from gql_app.client import Tool
+from gql_app.core.errors import InvalidToolError
+from gql_app.core.values import Json
+
+
+def main(options: argparse.Namespace) -> int:
+    """List the tools here, or those of a server."""
+    tools = _tools_here(options.tools) if options.url is None else run_loop(_tools_there(options.url))
+    if options.json:
+        say(to_json([msgspec.to_builtins(tool) for tool in tools]))
+    else:
+        say(align([(tool.name, _fields(tool.input_schema), _first_line(tool.description)) for tool in tools]))
+    return ExitCode.OK
+
+
+def _tools_here(modules: list[str]) -> list[Tool]:
+    try:
+        registry = make_registry(load_settings(tools=tuple(modules)))
+    except InvalidToolError as error:
+        raise CommandError(str(error)) from None
+    return [
+        Tool(
+            name=tool.name,
+            description=tool.description,
+            input_schema=tool.input_schema,
+            output_schema=tool.output_schema,
+            isolation=tool.isolation.upper(),
+            maximum_concurrency=tool.max_concurrency,
+            retry=tool.retry.model_dump(mode="json", by_alias=True),
+            timeout=tool.timeout.model_dump(mode="json", by_alias=True),
+        )
+        for tool in registry.definitions().values()
+    ]
+
+
+async def _tools_there(url: str) -> list[Tool]:
+    async with connected(url) as client:
+        return list(await client.tools())
+
+
+def _fields(schema: Json) -> str:
+    """Name the fields of an input; those that may be left out have a question mark."""
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        return "{…}"
+    required = schema.get("required", [])
+    return "{" + ", ".join(name if name in required else f"{name}?" for name in schema["properties"]) + "}"
+
+
+def _first_line(text: str) -> str:
+    return clean(text.strip().split("\n\n")[0])

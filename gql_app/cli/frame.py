@@ -1,0 +1,98 @@
+"""Draws a run as a table that fits on a screen: what goes on comes first, the rest is counted."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from gql_app.cli.board import Board
+from gql_app.cli.output import clean
+from gql_app.cli.words import describe_state, format_seconds
+from gql_app.client import NodeRun
+
+AROUND: Final = 3
+"""Lines that are not nodes: the heading, the summary, and the one where the cursor stands."""
+
+_STYLES: Final = {
+    "PENDING": "dim",
+    "QUEUED": "cyan",
+    "RUNNING": "blue",
+    "STOPPING": "yellow",
+    "RETRYING": "yellow",
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "TIMED_OUT": "red",
+    "SKIPPED": "dim",
+    "CANCELLED": "magenta",
+}
+_FIRST: Final = ("RUNNING", "RETRYING", "FAILED", "QUEUED", "CANCELLED", "PENDING", "COMPLETED", "SKIPPED")
+"""Which nodes are shown if there is no room for all."""
+
+_ENDED: Final = frozenset({"COMPLETED", "FAILED", "SKIPPED", "CANCELLED"})
+
+
+def draw(board: Board, now: datetime, height: int) -> Group:
+    """Draw a run in so many lines."""
+    statuses = board.statuses()
+    shown = choose(statuses, max(1, height - AROUND))
+    parts: list[Text | Table] = [_heading(board, statuses, now), _table(board, shown, now)]
+    if len(shown) < len(statuses):
+        parts.append(Text(summarize(statuses, shown), style="dim", no_wrap=True, overflow="ellipsis"))
+    return Group(*parts)
+
+
+def choose(statuses: Sequence[str], room: int) -> list[int]:
+    """Choose the nodes to show: all if there is room, else those where something goes on, in document order."""
+    if len(statuses) <= room:
+        return list(range(len(statuses)))
+    rank = {status: place for place, status in enumerate(_FIRST)}
+    by_rank = sorted(range(len(statuses)), key=lambda index: rank.get(statuses[index], 0))
+    return sorted(by_rank[:room])
+
+
+def summarize(statuses: Sequence[str], shown: Sequence[int]) -> str:
+    """Count the nodes that are not shown."""
+    counts = Counter(statuses) - Counter(statuses[index] for index in shown)
+    told = ", ".join(f"{counts[status]} {status.lower()}" for status in _FIRST if counts[status])
+    return f"… and {len(statuses) - len(shown)} more: {told}"
+
+
+def _heading(board: Board, statuses: Sequence[str], now: datetime) -> Text:
+    ended = sum(status in _ENDED for status in statuses)
+    heading = Text(no_wrap=True, overflow="ellipsis")
+    heading.append(clean(board.name, 60), style="bold")
+    heading.append(f"  {board.status}", style=_STYLES.get(board.status, ""))
+    heading.append(f"  {ended}/{len(statuses)} nodes")
+    if board.started_at is not None:
+        heading.append(f"  {_elapsed(board.started_at, board.finished_at, now)}")
+    return heading
+
+
+def _table(board: Board, shown: Sequence[int], now: datetime) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for width in (64, 9, 7, 12):
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=width)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for index in shown:
+        node = board.node(index)
+        style = _STYLES.get(node.status, "")
+        table.add_row(
+            Text(f"  {node.id}"),
+            Text(node.status, style=style),
+            Text(_attempts(node), style="dim"),
+            Text(_elapsed(node.started_at, node.finished_at, now)),
+            Text(describe_state(node, now), style="red" if node.status == "FAILED" else "dim"),
+        )
+    return table
+
+
+def _attempts(node: NodeRun) -> str:
+    return f"{node.attempt}/{node.maximum_attempts}" if node.attempt else ""
+
+
+def _elapsed(start: datetime | None, end: datetime | None, now: datetime) -> str:
+    return format_seconds(max(0.0, ((end or now) - start).total_seconds())) if start is not None else ""

@@ -1,0 +1,48 @@
+"""What the commands that talk to a server have in common."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from gql_app.cli.board import RemoteBoard
+from gql_app.cli.failures import CommandError, ExitCode
+from gql_app.cli.output import say, tell, to_json
+from gql_app.cli.view import make_view
+from gql_app.cli.words import describe_end, format_seconds
+from gql_app.client import ClientError, InvalidDocumentError, WorkflowClient
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[WorkflowClient]:
+    """Open a client; what goes wrong with it becomes a `CommandError`, but for invalid documents."""
+    try:
+        client = WorkflowClient(url)
+    except ValueError as error:
+        raise CommandError(f"{error} See --url and GQL_APP_URL.", ExitCode.INVALID) from None
+    try:
+        async with client:
+            yield client
+    except InvalidDocumentError:
+        raise
+    except ClientError as error:
+        raise CommandError(str(error)) from None
+
+
+async def follow(client: WorkflowClient, run_id: str, after: int) -> int:
+    """Show a run until it has ended and write its output; tell the exit code."""
+    board = RemoteBoard(await client.get(run_id))
+    with make_view() as view:
+        async with aclosing(client.watch(run_id, after=after, lost=_tell_loss)) as updates:
+            async for update in updates:
+                board.update(update.workflow, update.changed_nodes)
+                view.show(board, update.events)
+    run = await client.get(run_id)
+    if run.status == "COMPLETED":
+        say(to_json(run.output))
+        return ExitCode.OK
+    for line in describe_end(run):
+        tell(line)
+    return ExitCode.FAILED
+
+
+def _tell_loss(reason: str, delay: float) -> None:
+    tell(f"The connection was lost: {reason}. Trying again in {format_seconds(delay)}.")

@@ -1,0 +1,140 @@
+"""Puts what goes on in a run into words."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from gql_app.cli.output import clean
+from gql_app.client import Failure, NodeRun, Problem, RunEvent, WaitingOn, WorkflowRun
+
+NAMED_NODES: Final = 3
+SHOWN_FAILURES: Final = 20
+
+_LIMITS: Final = {
+    "WORKFLOW": "of the workflow (maximumConcurrency)",
+    "PROCESSES": "for a process (all are in use)",
+    "EXECUTOR": "of the executor (all are in use)",
+}
+_SKIPPED: Final = {
+    "CONDITION_FALSE": "its condition is false",
+    "DEPENDENCY_UNAVAILABLE": "it reads the output of a node that has none",
+    "WORKFLOW_STOPPING": "the workflow is stopping",
+}
+_EVENTS: Final = {
+    "WorkflowSubmitted": "submitted",
+    "WorkflowStarted": "started",
+    "WorkflowStopping": "stopping",
+    "WorkflowCompleted": "completed",
+    "WorkflowFailed": "failed",
+    "WorkflowCancelled": "cancelled",
+    "WorkflowTimedOut": "timed out",
+    "NodeReused": "completed in the run before",
+    "NodeQueued": "waits for a slot",
+    "NodeCompleted": "completed",
+    "NodeFailed": "failed",
+    "NodeSkipped": "skipped",
+    "NodeCancelled": "cancelled",
+    "AttemptStarted": "started",
+    "AttemptFailed": "failed",
+    "AttemptTimedOut": "timed out",
+    "AttemptLost": "lost",
+    "AttemptCancelled": "cancelled",
+}
+
+
+def describe_event(event: RunEvent) -> str:
+    """Say what happened, in one line."""
+    what = _EVENTS.get(event.kind, event.kind)
+    if event.kind == "NodeQueued" and event.limit:
+        what = f"waits for a slot {_LIMITS.get(event.limit, 'of its tool')}"
+    if event.attempt is not None:
+        ended = event.kind == "NodeCompleted"
+        what = f"{what} (attempt {event.attempt})" if ended else f"attempt {event.attempt} {what}"
+    parts = [what]
+    if event.kind == "NodeSkipped" and event.reason:
+        cause = f" ({event.cause})" if event.cause else ""
+        parts = [f"skipped: {_SKIPPED.get(event.reason, event.reason)}{cause}"]
+    if event.outcome:
+        parts = [f"{what}, will be {event.outcome}"]
+    if event.retry_state:
+        parts = [f"{what} ({event.retry_state})"]
+    if event.error:
+        parts = [f"{parts[0]}: {describe_failure(event.error)}"]
+    if event.retry_at:
+        parts.append(f"next attempt in {format_seconds(seconds_to(event.retry_at, event.at))}")
+    return "; ".join(parts)
+
+
+def describe_failure(failure: Failure) -> str:
+    """Say why something failed, in one line."""
+    return clean(f"{failure.type}: {failure.message}" if failure.message else failure.type)
+
+
+def describe_state(node: NodeRun, now: datetime) -> str:
+    """Say why a node is not running, or what became of it; nothing if there is nothing to say."""
+    if node.waiting_on is not None:
+        waits = _describe_wait(node.waiting_on, now)
+        last = f" (after {describe_failure(node.error)})" if node.error else ""
+        return waits + last
+    if node.skip_reason:
+        return _SKIPPED.get(node.skip_reason, node.skip_reason)
+    if node.error:
+        state = f" ({node.retry_state})" if node.retry_state else ""
+        return describe_failure(node.error) + state
+    return ""
+
+
+def describe_end(run: WorkflowRun) -> list[str]:
+    """Say how a run ended that did not complete, and which nodes failed and why nothing was tried again."""
+    error = f": {describe_failure(run.error)}" if run.error else ""
+    lines = [f"Run {run.id} is {run.status}{error}"]
+    failed = [node for node in run.nodes if node.status == "FAILED"]
+    for node in failed[:SHOWN_FAILURES]:
+        attempts = "1 attempt" if node.attempt == 1 else f"{node.attempt} attempts"
+        why = describe_failure(node.error) if node.error else "failed"
+        lines.append(f"  {node.id}: {why} ({node.retry_state or 'FAILED'} after {attempts})")
+    if len(failed) > SHOWN_FAILURES:
+        lines.append(f"  … and {len(failed) - SHOWN_FAILURES} more")
+    return lines
+
+
+def describe_problems(problems: Iterable[Problem]) -> list[str]:
+    """Say what is wrong with a document: code, place, reason and way out, problem by problem."""
+    lines = []
+    for problem in problems:
+        # The message of a bad expression shows the place on lines of its own.
+        first, *rest = problem.message.splitlines() or [""]
+        lines.append(f"{problem.code} at {clean(problem.pointer) or 'the top'}: {clean(first, 2_000)}")
+        lines += [f"    {line.translate(_NO_CONTROLS)}" for line in rest]
+        if problem.hint:
+            lines.append(f"    {clean(problem.hint)}")
+    return lines
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration with as much detail as people want."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def seconds_to(instant: datetime, now: datetime) -> float:
+    """Tell how long it takes until then; nothing if it is past."""
+    return max(0.0, (instant - now).total_seconds())
+
+
+def _describe_wait(wait: WaitingOn, now: datetime) -> str:
+    if wait.until is not None:
+        return f"next attempt in {format_seconds(seconds_to(wait.until, now))}"
+    if wait.limit is not None:
+        return f"waits for a slot {_LIMITS.get(wait.limit) or f'of the tool {wait.tool}'}"
+    names = ", ".join(wait.node_ids[:NAMED_NODES])
+    more = len(wait.node_ids) - NAMED_NODES
+    return f"waits for {names}" + (f" and {more} more" if more > 0 else "")
+
+
+_NO_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9}
