@@ -1,7 +1,27 @@
 """What can be set, by arguments or `GQL_APP_…` environment variables."""
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _split(value: object) -> object:
+    """Read a list as one writes it in an environment variable: with commas."""
+    return [word for part in value.split(",") if (word := part.strip())] if isinstance(value, str) else value
+
+
+def _check_origin(text: str) -> str:
+    if _ORIGIN.fullmatch(text.lower()) is None:
+        raise ValueError(f"{text!r} is not an origin: a scheme, a host and a port, like http://localhost:5173")
+    return text.lower()
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -11,8 +31,10 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    tools: tuple[str, ...] = ()
+    tools: Words = ()
     """Modules to load tools from."""
+    allowed_origins: Origins = ()
+    """Origins (`http://localhost:5173`) whose pages may use the service; its own pages always may."""
 
     maximum_attempts_in_flight: int = Field(default=256, ge=1)
     maximum_runs_in_flight: int = Field(default=10_000, ge=1)

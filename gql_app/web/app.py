@@ -7,6 +7,7 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -75,7 +76,23 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 def _middleware(settings: Settings) -> list[Middleware]:
     """Tell what requests pass, outermost first."""
     hosts = [Middleware(LocalHosts)] if is_loopback(settings.host) else []
-    return [Middleware(MaskedFailures), *hosts, Middleware(BodyLimit, maximum=settings.maximum_request_bytes)]
+    limit = Middleware(BodyLimit, maximum=settings.maximum_request_bytes)
+    return [*_shared(settings), Middleware(MaskedFailures), *hosts, limit]
+
+
+def _shared(settings: Settings) -> list[Middleware]:
+    """Let pages of the allowed origins read the answers. Browsers keep them from all others (CORS)."""
+    if not settings.allowed_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["content-type", "idempotency-key"],
+            expose_headers=["location", "retry-after"],
+        )
+    ]
 
 
 async def _to_graphiql(_: Request) -> Response:

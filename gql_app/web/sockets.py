@@ -52,7 +52,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
 
 class GraphQLSockets(GraphQL[Context, None]):
-    """Accepts websockets of our own pages and of programs; a page of another origin is refused with 403."""
+    """Accepts websockets of programs, of our own pages and of allowed origins; other pages are refused with 403."""
 
     graphql_transport_ws_handler_class = Handler
     websocket_adapter_class = Adapter
@@ -64,6 +64,7 @@ class GraphQLSockets(GraphQL[Context, None]):
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
             max_subscriptions_per_connection=settings.maximum_subscriptions,
+            allowed_origins=settings.allowed_origins,
         )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
