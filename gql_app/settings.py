@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -16,7 +17,7 @@ def _split(value: object) -> object:
 
 def _check_origin(text: str) -> str:
     if _ORIGIN.fullmatch(text.lower()) is None:
-        raise ValueError(f"{text!r} is not an origin: a scheme, a host and a port, like http://localhost:5173")
+        raise PydanticCustomError("origin", "not an origin: write scheme, host and port, like http://localhost:5173")
     return text.lower()
 
 

@@ -75,6 +75,7 @@ def _run(commands: _Commands) -> None:
         more="The output goes to standard output as JSON,\n"
         "how it goes to standard error. Ctrl-C stops the run, twice leaves at once.",
     )
+    parser.usage = "gql-app run [-h] FILE [--input JSON|@FILE] [--tools MODULE ...]"
     _add_file(parser, optional=True)
     _add_input(parser)
     _add_tools(parser)
@@ -90,6 +91,7 @@ def _validate(commands: _Commands) -> None:
         "gql-app validate report.yaml --url http://127.0.0.1:8000",
         more="Every problem is told with its place.",
     )
+    parser.usage = "gql-app validate [-h] FILE [--input JSON|@FILE] [--tools MODULE ... | --url URL]"
     _add_file(parser, optional=True)
     _add_input(parser)
     where = parser.add_mutually_exclusive_group()
@@ -108,6 +110,14 @@ def _serve(commands: _Commands) -> None:
     )
     parser.add_argument("--host", help="the address to listen on (GQL_APP_HOST; default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="the port, 0 for any that is free (GQL_APP_PORT; default 8000)")
+    parser.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="an origin whose pages may use the service, like http://localhost:5173; more than one may be given"
+        " (GQL_APP_ALLOWED_ORIGINS)",
+    )
     _add_tools(parser)
 
 

@@ -8,4 +8,10 @@ from gql_app.web.server import serve
 
 def main(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    return serve(load_settings(host=options.host, port=options.port, tools=tuple(options.tools)))
+    settings = load_settings(
+        host=options.host,
+        port=options.port,
+        allowed_origins=tuple(options.allow_origin),
+        tools=tuple(options.tools),
+    )
+    return serve(settings)
