@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from gql_app.cli.board import Board
@@ -16,6 +15,8 @@ from gql_app.client import NodeRun
 
 AROUND: Final = 3
 """Lines that are not nodes: the heading, the summary, and the one where the cursor stands."""
+
+LONGEST_NAME: Final = 32
 
 _STYLES: Final = {
     "PENDING": "dim",
@@ -39,7 +40,7 @@ def draw(board: Board, now: datetime, height: int) -> Group:
     """Draw a run in so many lines."""
     statuses = board.statuses()
     shown = choose(statuses, max(1, height - AROUND))
-    parts: list[Text | Table] = [_heading(board, statuses, now), _table(board, shown, now)]
+    parts = [_heading(board, statuses, now), *_lines(board, shown, now)]
     if len(shown) < len(statuses):
         parts.append(Text(summarize(statuses, shown), style="dim", no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
@@ -72,22 +73,19 @@ def _heading(board: Board, statuses: Sequence[str], now: datetime) -> Text:
     return heading
 
 
-def _table(board: Board, shown: Sequence[int], now: datetime) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for width in (64, 9, 7, 12):
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=width)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    for index in shown:
-        node = board.node(index)
-        style = _STYLES.get(node.status, "")
-        table.add_row(
-            Text(f"  {node.id}"),
-            Text(node.status, style=style),
-            Text(_attempts(node), style="dim"),
-            Text(_elapsed(node.started_at, node.finished_at, now)),
-            Text(describe_state(node, now), style="red" if node.status == "FAILED" else "dim"),
-        )
-    return table
+def _lines(board: Board, shown: Sequence[int], now: datetime) -> list[Text]:
+    nodes = [board.node(index) for index in shown]
+    width = min(LONGEST_NAME, max((len(node.id) for node in nodes), default=0))
+    return [_line(node, width, now) for node in nodes]
+
+
+def _line(node: NodeRun, width: int, now: datetime) -> Text:
+    name = node.id if len(node.id) <= width else f"{node.id[: width - 1]}…"
+    line = Text(f"  {name:<{width}}  ", no_wrap=True, overflow="ellipsis")
+    line.append(f"{node.status:<9}  ", style=_STYLES.get(node.status, ""))
+    line.append(f"{_attempts(node):<5}  {_elapsed(node.started_at, node.finished_at, now):<9}  ")
+    line.append(describe_state(node, now), style="red" if node.status == "FAILED" else "dim")
+    return line
 
 
 def _attempts(node: NodeRun) -> str:

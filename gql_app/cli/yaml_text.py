@@ -7,6 +7,7 @@ from typing import Final
 
 import yaml
 
+from gql_app.cli.output import clean
 from gql_app.cli.text_errors import TextError
 from gql_app.core.documents import find_faults
 from gql_app.core.values import Json
@@ -83,5 +84,5 @@ def parse_yaml(text: str) -> Json:
         raise TextError(line, f"the character {error.character!r} cannot stand in YAML.") from None
     for fault in find_faults(value, MAXIMUM_DEPTH, MAXIMUM_VALUES):
         if fault.is_fatal:
-            raise TextError(1, f"at {fault.pointer or 'the top'}: {fault.message}")
+            raise TextError(1, f"at {clean(fault.pointer, 80) or 'the top'}: {fault.message}")
     return value
