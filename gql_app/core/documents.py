@@ -17,6 +17,9 @@ from gql_app.core.values import Json
 MAXIMUM_REPAIRS: Final = 1_000
 """With more errors of shape than this, nothing else is looked at."""
 
+MAXIMUM_PROBLEMS: Final = 100
+"""More problems than this are counted only."""
+
 QUOTED_CHARACTERS: Final = 80
 SMALLEST_INTEGER, BIGGEST_INTEGER = -(2**63), 2**64 - 1
 
@@ -73,6 +76,8 @@ class Draft(msgspec.Struct, frozen=True):
     spec: WorkflowSpec | None
     problems: tuple[Problem, ...] = ()
     repaired: frozenset[tuple[int | str, ...]] = frozenset()
+    unshown: int = 0
+    """How many problems more there are."""
 
     @property
     def checked(self) -> WorkflowSpec:
@@ -94,26 +99,23 @@ def read_draft(document: Json, known: Collection[str] = ()) -> Draft:
     except ValidationError as error:
         details = error.errors(include_url=False)
     located = [(_locate(detail), detail) for detail in details if not _is_echo(detail)]
-    problems: dict[str, Problem] = {}
-    for location, detail in located:
-        pointer = make_pointer(location[:-1] if detail["type"] == "missing" else location)
-        if pointer not in known and (detail["type"] == "missing" or pointer not in problems):
-            key = f"{pointer}#{location[-1]}" if detail["type"] == "missing" else pointer
-            problems[key] = _describe(location, detail, pointer, document)
+    shown = located[:MAXIMUM_PROBLEMS]
+    problems, unshown = tuple(_describe_all(shown, document, known)), len(located) - len(shown)
     if len(located) > MAXIMUM_REPAIRS or not isinstance(document, dict):
-        return Draft(None, tuple(problems.values()))
-    repaired = _repair(document, [location for location, _ in located])
+        return Draft(None, problems, unshown=unshown)
+    locations = [location for location, _ in located]
     try:
-        spec = WorkflowSpec.model_validate(repaired, by_alias=True, by_name=False)
+        spec = WorkflowSpec.model_validate(_repair(document, locations), by_alias=True, by_name=False)
     except ValidationError:
-        return Draft(None, tuple(problems.values()))
-    return Draft(spec, tuple(problems.values()), frozenset(location for location, _ in located))
+        return Draft(None, problems, unshown=unshown)
+    return Draft(spec, problems, frozenset(locations), unshown)
 
 
 def find_faults(value: Json, maximum_depth: int, maximum_values: int) -> Iterator[Fault]:
     """Find what is not JSON, without recursion; ends after a fatal fault."""
     if complaint := _complaint(value):
         yield Fault("", *complaint)
+        return
     waiting: list[tuple[Json, _Link, int]] = [(value, None, 1)] if isinstance(value, dict | list) else []
     count = 0
     while waiting:
@@ -122,26 +124,25 @@ def find_faults(value: Json, maximum_depth: int, maximum_values: int) -> Iterato
         if count > maximum_values:
             yield Fault("", f"There are more than {maximum_values} values.", is_fatal=True, is_limit=True)
             return
-        if isinstance(container, dict):
-            items: Iterable[tuple[int | str, Json]] = container.items()
-            for key in container:
-                if type(key) is not str or not (key.isascii() or _is_unicode(key)):
-                    yield Fault(_unlink(link), f"The key {quote(key)} is not a string of valid Unicode.", is_fatal=True)
-                    return
-        else:
-            items = enumerate(container)
+        is_object = isinstance(container, dict)
+        items: Iterable[tuple[int | str, Json]] = container.items() if is_object else enumerate(container)
         for key, item in items:
+            if is_object and not (type(key) is str and (key.isascii() or _is_unicode(key))):
+                yield Fault(_unlink(link), f"The key {quote(key)} is not a string of valid Unicode.", is_fatal=True)
+                return
             kind = type(item)
+            if kind is str and item.isascii():
+                continue
             if kind is dict or kind is list:
                 if depth >= maximum_depth:
                     message = f"Lists and objects are nested deeper than {maximum_depth} levels."
                     yield Fault(_unlink((link, key)), message, is_fatal=True, is_limit=True)
                     return
                 waiting.append((item, (link, key), depth + 1))
-            elif not ((kind is str and item.isascii()) or kind is bool or item is None):
-                complaint = _complaint(item)
-                if complaint:
-                    yield Fault(_unlink((link, key)), *complaint)
+            elif kind is not bool and (complaint := _complaint(item)):
+                yield Fault(_unlink((link, key)), *complaint)
+                if complaint[1]:
+                    return
 
 
 def make_pointer(location: Iterable[int | str]) -> str:
@@ -159,7 +160,7 @@ def quote(value: Json) -> str:
     if isinstance(value, list):
         return f"a list of {_count(value, 'item')}" if value else "[]"
     if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+        return "null" if value is None else str(value).lower()
     if isinstance(value, int) and not SMALLEST_INTEGER <= value <= BIGGEST_INTEGER:
         return f"an integer of {value.bit_length()} bits"
     return repr(value) if isinstance(value, int | float) else f"a Python {type(value).__name__}"
@@ -197,6 +198,18 @@ def _unlink(link: _Link) -> str:
         link, part = link
         parts.append(part)
     return make_pointer(reversed(parts))
+
+
+def _describe_all(
+    located: Iterable[tuple[_Location, ErrorDetails]], document: Json, known: Collection[str]
+) -> Iterator[Problem]:
+    """Describe errors, one for each place; fields that are missing there count each."""
+    described: set[_Location] = set()
+    for location, detail in located:
+        pointer = make_pointer(location[:-1] if detail["type"] == "missing" else location)
+        if location not in described and pointer not in known:
+            yield _describe(location, detail, pointer, document)
+        described.add(location)
 
 
 def _is_echo(detail: ErrorDetails) -> bool:

@@ -1,6 +1,6 @@
 """JSON Schema (2020-12) within limits: what does not fit, in our words, at a bounded cost and without any network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -13,17 +13,23 @@ from pydantic_core.core_schema import str_schema
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from gql_app.core.documents import find_faults, make_pointer, quote
+from gql_app.core.documents import make_pointer, quote
 from gql_app.core.simple_schema import recognise
 from gql_app.core.values import Json
 
-MAXIMUM_STEPS: Final = 300_000
+MAXIMUM_STEPS: Final = 150_000
 """How much work a check may be, so that no schema can hold the process up; about a second."""
 
-MAXIMUM_SCHEMA_VALUES: Final = 5_000
-"""How many values a schema that comes with a document may hold."""
+REFERENCE_STEPS: Final = 6
+"""What following a reference costs, compared to any other keyword."""
+
+MAXIMUM_SCHEMA_BYTES: Final = 64 << 10
+MAXIMUM_SCHEMA_OBJECTS: Final = 2_000
+"""How big a schema that comes with a document may be: whether it is one takes about 0.2 ms for each object in it."""
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_REFERENCES: Final = ("$ref", "$dynamicRef")
 
 _Errors: TypeAlias = Iterator[ValidationError]
 _Keyword: TypeAlias = Callable[[Json, Json, Json, Json], _Errors | None]
@@ -41,7 +47,7 @@ class InvalidSchema(ValueError):
 
 
 class TooExpensive(Exception):
-    """A check takes more steps than it may."""
+    """A schema is too big, or a check takes more steps than it may; the message says which."""
 
 
 class Schema:
@@ -50,7 +56,9 @@ class Schema:
     def __init__(self, schema: Json) -> None:
         self.schema = schema
         self._fits = recognise(schema)
-        self._validator = _Limited(schema, registry=Registry())
+        # The library would take the validator that `$schema` names, which has no limits.
+        bare = {key: part for key, part in schema.items() if key != "$schema"} if isinstance(schema, dict) else schema
+        self._validator = _Limited(bare, registry=Registry())
 
     def surely_fits(self, value: Json) -> bool:
         """Tell at once that a value fits; false means that only `errors` can tell."""
@@ -76,14 +84,40 @@ def compile_schema(encoded: bytes) -> Schema:
 @lru_cache(maxsize=64)
 def check_schema(encoded: bytes) -> Schema:
     """Prepare a schema that anybody may have written. Raises `InvalidSchema`."""
+    if len(encoded) > MAXIMUM_SCHEMA_BYTES:
+        raise TooExpensive(f"The schema is {len(encoded)} bytes long; {MAXIMUM_SCHEMA_BYTES} are allowed.")
     schema = msgspec.json.decode(encoded)
-    for fault in find_faults(schema, 64, MAXIMUM_SCHEMA_VALUES):
-        raise InvalidSchema(fault.message, fault.pointer)
-    if isinstance(schema, dict) and schema.get("$schema", DIALECT).rstrip("#") != DIALECT:
-        raise InvalidSchema(f"Only the dialect {DIALECT} is known, not {quote(schema['$schema'])}.", "/$schema")
-    for error in Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=Registry()).iter_errors(schema):
-        raise InvalidSchema(explain(error), locate(error))
+    _check_dialect(schema, encoded)
+    try:
+        for error in _META_SCHEMA.iter_errors(schema):
+            raise InvalidSchema(explain(error), make_pointer(error.absolute_path))
+    except RecursionError:
+        raise InvalidSchema("The schema is nested too deeply.") from None
     return Schema(schema)
+
+
+def _check_dialect(schema: Json, encoded: bytes) -> None:
+    """Refuse what would be checked by other code than ours, which has limits."""
+    if b'"unevaluatedProperties"' in encoded and b'"patternProperties"' in encoded:
+        raise InvalidSchema("`unevaluatedProperties` and `patternProperties` cannot be used together.")
+    objects = 0
+    waiting: list[tuple[Json, tuple[str | int, ...]]] = [(schema, ())]
+    while waiting:
+        part, location = waiting.pop()
+        objects += isinstance(part, dict)
+        if objects > MAXIMUM_SCHEMA_OBJECTS:
+            raise TooExpensive(f"The schema holds more than {MAXIMUM_SCHEMA_OBJECTS} objects.")
+        if isinstance(part, dict) and any("json-schema.org" in str(part.get(name)) for name in ("$id", *_REFERENCES)):
+            raise InvalidSchema("The schema refers to JSON Schema's own.", make_pointer(location))
+        if isinstance(part, dict) and isinstance(part.get("$schema", {}), str):
+            pointer = make_pointer((*location, "$schema"))
+            if location:
+                raise InvalidSchema("`$schema` can only stand at the root of a schema.", pointer)
+            if part["$schema"].rstrip("#") != DIALECT:
+                raise InvalidSchema(f"Only the dialect {DIALECT} is known, not {quote(part['$schema'])}.", pointer)
+        if isinstance(part, dict | list):
+            items = part.items() if isinstance(part, dict) else enumerate(part)
+            waiting.extend((item, (*location, key)) for key, item in items)
 
 
 def explain(error: ValidationError) -> str:
@@ -118,15 +152,16 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _counted(keyword: _Keyword) -> _Keyword:
+def _counted(name: str, keyword: _Keyword) -> _Keyword:
     """Make a keyword's check pay for its steps."""
+    price = REFERENCE_STEPS if name in _REFERENCES else 1
 
     def check(validator: Json, rule: Json, instance: Json, schema: Json) -> _Errors | None:
         left = _steps.get()
         size = len(instance) if isinstance(instance, dict | list) else 0
-        left[0] -= 1 + (size + (len(rule) if isinstance(rule, dict | list) else 0)) // 16
+        left[0] -= price + (size + (len(rule) if isinstance(rule, dict | list) else 0)) // 16
         if left[0] < 0:
-            raise TooExpensive
+            raise TooExpensive("Checking the input against the schema takes too long.")
         return keyword(validator, rule, instance, schema)
 
     return check
@@ -177,12 +212,35 @@ def _required(_: Json, rule: Json, instance: Json, __: Json) -> _Errors:
                 yield ValidationError(name)
 
 
+def _unique_items(_: Json, rule: Json, instance: Json, __: Json) -> _Errors:
+    # The library compares every item with every other.
+    if rule and isinstance(instance, list) and len(set(map(_freeze, instance))) < len(instance):
+        yield ValidationError("uniqueItems")
+
+
+def _freeze(value: Json) -> Hashable:
+    """Make a value that is equal to another's exactly if the two are equal in JSON; Python takes true for 1."""
+    match value:
+        case bool():
+            return bool, value
+        case list():
+            return list, *map(_freeze, value)
+        case dict():
+            return frozenset((name, _freeze(item)) for name, item in value.items())
+        case _:
+            return value  # type: ignore[no-any-return]  # what is left of JSON is hashable
+
+
 _OWN: Final[dict[str, _Keyword]] = {
     "required": _required,
     "pattern": _pattern,
+    "uniqueItems": _unique_items,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
 }
-_KEYWORDS: Final = {name: _counted(keyword) for name, keyword in {**Draft202012Validator.VALIDATORS, **_OWN}.items()}
+_KEYWORDS: Final = {
+    name: _counted(name, keyword) for name, keyword in {**Draft202012Validator.VALIDATORS, **_OWN}.items()
+}
 # The library's own stubs leave the function untyped.
 _Limited: Final = extend(Draft202012Validator, _KEYWORDS)  # type: ignore[no-untyped-call]
+_META_SCHEMA: Final = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=Registry())

@@ -69,25 +69,25 @@ def make_plan(
     problems = Problems(document)
     _check_size(document, limits, problems)
     _check_values(document, input, limits, problems)
+    encoded = b"" if problems else orjson.dumps(document)
     draft = read_draft(document, problems.pointers)
-    problems.extend(draft.problems)
+    problems.extend(draft.problems, unshown=draft.unshown)
     if draft.spec is None:
         raise problems.error()
     policies = Policies(draft.spec, tools)
     policies.check(problems)
-    links = link_nodes(draft, problems)
+    links = link_nodes(draft, problems, plain=b"${" not in encoded and encoded != b"")
     effective = draft.spec.input if input is ABSENT else input
     check_tool_inputs(draft, links, tools, problems)
     check_run_input(draft.spec.input_schema, effective, problems)
     if problems:
         raise problems.error()
-    encoded, fingerprint = _encode(document, effective, limits)
     return Planned(
         plan=_build(draft, links, policies, stop_grace_seconds),
         document=encoded,
         input=effective,
         labels=draft.spec.labels,
-        fingerprint=fingerprint,
+        fingerprint=_fingerprint(document, effective, limits),
     )
 
 
@@ -118,15 +118,14 @@ def _check_values(document: Json, input: Json | Absent, limits: Limits, problems
                 raise problems.error()
 
 
-def _encode(document: Json, effective: Json, limits: Limits) -> tuple[bytes, str]:
-    encoded = orjson.dumps(document)
+def _fingerprint(document: Json, effective: Json, limits: Limits) -> str:
     canonical = orjson.dumps([document, effective], option=orjson.OPT_SORT_KEYS)
     if len(canonical) > limits.maximum_run_bytes:
         problems = Problems(document)
         message = f"Document and input are {len(canonical)} bytes long; {limits.maximum_run_bytes} are allowed."
         problems.add(ProblemCode.LIMIT_EXCEEDED, message, "/input", hint=INPUT_HINT)
         raise problems.error()
-    return encoded, hashlib.sha256(canonical).hexdigest()
+    return hashlib.sha256(canonical).hexdigest()
 
 
 def _build(draft: Draft, links: Links, policies: Policies, stop_grace_seconds: float) -> Plan:

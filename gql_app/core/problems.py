@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
+from gql_app.core.documents import MAXIMUM_PROBLEMS
 from gql_app.core.errors import InvalidWorkflowError, Problem, ProblemCode
 from gql_app.core.graph import nearest_name
 from gql_app.core.values import Json
-
-MAXIMUM_PROBLEMS: Final = 100
-"""More problems than this are counted only."""
 
 MAXIMUM_SUGGESTIONS: Final = 20
 """Looking for similar names is slow: more names than this get none."""
@@ -32,7 +30,9 @@ class Problems:
     ) -> None:
         self.extend((Problem(code=code, message=message, pointer=pointer, node_id=node_id, hint=hint),))
 
-    def extend(self, problems: Iterable[Problem]) -> None:
+    def extend(self, problems: Iterable[Problem], *, unshown: int = 0) -> None:
+        """Add problems, and how many more there are."""
+        self._more += unshown
         for problem in problems:
             if len(self._problems) < MAXIMUM_PROBLEMS:
                 self._problems.append(problem)

@@ -41,16 +41,17 @@ class Link(msgspec.Struct, frozen=True):
     depends_on: tuple[str, ...]
     reads: tuple[str, ...]
     when: str | None
-    template: Template
+    template: Template | None
+    """The input; null where it has no expressions."""
     places: Mapping[str, str]
 
 
 Links: TypeAlias = tuple[Link, ...]
 
 
-def link_nodes(draft: Draft, problems: Problems) -> Links:
-    """Say for every node, in document order, what it needs. Nothing may be built of it if there are problems."""
-    linker = _Linker(draft, problems)
+def link_nodes(draft: Draft, problems: Problems, *, plain: bool = False) -> Links:
+    """Say for every node, in document order, what it needs. In a `plain` document there are no expressions."""
+    linker = _Linker(draft, problems, plain)
     links = tuple(linker.link(position, node) for position, node in enumerate(draft.checked.nodes))
     linker.check_output()
     linker.check_cycles(links)
@@ -58,8 +59,9 @@ def link_nodes(draft: Draft, problems: Problems) -> Links:
 
 
 class _Linker:
-    def __init__(self, draft: Draft, problems: Problems) -> None:
+    def __init__(self, draft: Draft, problems: Problems, plain: bool) -> None:
         self._draft = draft
+        self._plain = plain
         self._problems = problems
         self._positions: dict[str, int] = {}
         for position, node in enumerate(draft.checked.nodes):
@@ -70,18 +72,16 @@ class _Linker:
     def link(self, position: int, node: NodeSpec) -> Link:
         """Read what one node mentions."""
         at = f"/nodes/{position}"
-        template = self._compile(node.input, at, "/input", node.id)
-        when = None if node.when is None else self._compile_when(node.when, at, node.id)
-        used = [(f"/input{pointer}", expression) for pointer, expression in template.expressions]
-        if when is not None:
-            used.append(("/when", when))
         places: dict[str, str] = {}
         for index, name in enumerate(node.depends_on):
             if ("nodes", position, "dependsOn", index) not in self._draft.repaired:
                 places.setdefault(name, f"/dependsOn/{index}")
                 self._check_known(name, f"{at}/dependsOn/{index}", node.id)
-        if not used:
-            return Link(tuple(places), (), None, template, places)
+        template = None if self._plain else self._compile(node.input, at, "/input", node.id)
+        when = None if node.when is None else self._compile_when(node.when, at, node.id)
+        used = [(f"/input{pointer}", expression) for pointer, expression in template.expressions] if template else []
+        if when is not None:
+            used.append(("/when", when))
         reads: dict[str, None] = {}
         for place, name, fields in _mentions(used):
             self._check_known(name, at + place, node.id)
@@ -93,7 +93,7 @@ class _Linker:
     def check_output(self) -> None:
         """Read what the run's output mentions."""
         output = self._draft.checked.output
-        if output is not None:
+        if output is not None and not self._plain:
             template = self._compile(output, "", "/output", None)
             for place, name, _ in _mentions((f"/output{pointer}", used) for pointer, used in template.expressions):
                 self._check_known(name, place, None)

@@ -89,7 +89,7 @@ class NodeSpec(Frozen):
 
 
 class WorkflowSpec(Frozen):
-    """A workflow: a directed acyclic graph of nodes. `model_fields_set` tells what was written from what is default."""
+    """A workflow: nodes, each a call of a tool, and what they need of each other. There must be no cycle."""
 
     name: str = Field(min_length=1, max_length=200, description="What the workflow is called, for people and lists.")
     nodes: Annotated[tuple[NodeSpec, ...], Field(strict=False, min_length=1)] = Field(

@@ -50,9 +50,9 @@ def check_run_input(input_schema: Json, value: Json, problems: Problems) -> None
             problems.add(ProblemCode.INVALID_INPUT, explain(error), "/input" + locate(error))
     except InvalidSchema as invalid:
         problems.add(ProblemCode.INVALID_FIELD, invalid.message, "/inputSchema" + invalid.pointer)
-    except TooExpensive:
-        message = "Checking the input against the schema takes too long."
-        problems.add(ProblemCode.LIMIT_EXCEEDED, message, "/inputSchema", hint="Make the schema or the input simpler.")
+    except TooExpensive as reason:
+        hint = "Make the schema or the input simpler."
+        problems.add(ProblemCode.LIMIT_EXCEEDED, str(reason), "/inputSchema", hint=hint)
 
 
 class _InputChecker:
@@ -69,8 +69,8 @@ class _InputChecker:
         if schema is None:
             encoded = msgspec.json.encode(self._tools[node.tool].input_schema)
             schema = self._schemas[node.tool] = compile_schema(encoded)
-        if not link.template.expressions:
-            value = link.template.evaluate({})
+        if link.template is None or not link.template.expressions:
+            value = node.input if link.template is None else link.template.evaluate({})
             if not schema.surely_fits(value):
                 self._report(schema.errors(value), schema, node, at)
             return
