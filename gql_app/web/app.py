@@ -75,7 +75,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 
 def _middleware(settings: Settings) -> list[Middleware]:
     """Tell what requests pass, outermost first."""
-    hosts = [Middleware(LocalHosts)] if is_loopback(settings.host) else []
+    hosts = [Middleware(LocalHosts, host=settings.host)] if is_loopback(settings.host) else []
     limit = Middleware(BodyLimit, maximum=settings.maximum_request_bytes)
     return [*_shared(settings), Middleware(MaskedFailures), *hosts, limit]
 

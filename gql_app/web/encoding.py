@@ -1,7 +1,5 @@
 """JSON as it comes in and goes out."""
 
-import json
-
 import orjson
 
 from gql_app.core.values import Json
@@ -23,9 +21,5 @@ def decode(data: bytes | str, *, what: str) -> Json:
 
 
 def encode(value: Json) -> bytes:
-    """Encode as compact JSON."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        # Whole numbers beyond 64 bits are JSON too.
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Encode as compact JSON, times in UTC with a Z."""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)

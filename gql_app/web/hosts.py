@@ -13,14 +13,15 @@ _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class LocalHosts:
-    """Answers only requests whose Host header names this machine."""
+    """Answers only requests whose Host header names this machine, or `host`, which the server is bound to."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, host: str) -> None:
         self.app = app
+        self.names = _LOCAL_NAMES | {host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is meant for us."""
-        if scope["type"] == "lifespan" or _host_name(Headers(scope=scope).getlist("host")) in _LOCAL_NAMES:
+        if scope["type"] == "lifespan" or _host_name(Headers(scope=scope).getlist("host")) in self.names:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             # Closed before it is accepted, a websocket is refused with 403.

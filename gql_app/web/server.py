@@ -18,6 +18,7 @@ from gql_app.ports import Tool
 from gql_app.settings import Settings
 from gql_app.web.app import create_app
 from gql_app.web.connections import HttpProtocol, WebSocketProtocol
+from gql_app.web.hosts import is_loopback
 
 MESSAGE_BYTES: Final = 1 << 20
 """The size of a websocket message beyond which its connection is closed."""
@@ -29,11 +30,13 @@ _INTERRUPTED: Final = 130
 _GREETING: Final = """\
 gql_app listens on {url} (runs are kept in memory)
 
-  GraphiQL    {url}/graphql
-  Submit      curl -H 'Content-Type: application/json' -d @examples/sample_workflow.json {url}/workflows/
+  GraphiQL    {url}/graphql  (its first tab submits a sample)
+  Submit      gql-app submit examples/sample_workflow.json --url {url}
+  or          curl -H 'Content-Type: application/json' -d @examples/sample_workflow.json {url}/workflows/
   Health      {url}/health
-  Stop        Ctrl-C
+{warning}  Stop        Ctrl-C
 """
+_WARNING: Final = "  Beware      Whoever reaches this machine over the network can run workflows on it.\n"
 
 
 class Server(uvicorn.Server):
@@ -77,7 +80,7 @@ def serve(settings: Settings, *, tools: Sequence[Tool] = (), out: TextIO = sys.s
     url = address(settings.host, listener.getsockname()[1])
 
     def greet() -> None:
-        out.write(_GREETING.format(url=url))
+        out.write(greeting(settings.host, url))
         out.flush()
 
     with listener:
@@ -106,6 +109,11 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((str(place[0]), port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise CannotListenError(host, port, error) from None
+
+
+def greeting(host: str, url: str) -> str:
+    """Say where everything is, and what to try; `host` is what the server is bound to."""
+    return _GREETING.format(url=url, warning="" if is_loopback(host) else _WARNING)
 
 
 def address(host: str, port: int) -> str:

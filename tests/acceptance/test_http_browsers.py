@@ -1,5 +1,6 @@
 """What browsers are given, and what foreign pages in them are not."""
 
+import json
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from gql_app.settings import Settings
+from tests.support.requirements import REPOSITORY
 from tests.support.server import RunningServer, live_server
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -56,6 +58,15 @@ def test_the_page_has_the_published_operations_in_its_tabs(client: httpx.Client)
         assert word in page
 
 
+def test_the_first_tab_submits_the_sample_unchanged(client: httpx.Client) -> None:
+    page = client.get("/graphql", headers=BROWSER).text
+
+    found = re.search(r'<script id="graphiql-config"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert found
+    variables = json.loads(json.loads(found.group(1))["tabs"][0]["variables"])
+    assert variables == {"spec": json.loads((REPOSITORY / "examples" / "sample_workflow.json").read_text())}
+
+
 def test_an_asset_is_not_sent_again_to_who_has_it(client: httpx.Client) -> None:
     first = client.get("/graphql/static/graphiql.js")
 
@@ -100,6 +111,32 @@ def test_another_name_is_not_answered_on_loopback(client: httpx.Client, path: st
 
     assert answer.status_code == HTTPStatus.MISDIRECTED_REQUEST
     assert "localhost" in answer.text
+
+
+def test_a_page_of_an_allowed_origin_may_read_the_answers() -> None:
+    origin = "http://localhost:5173"
+    settings = Settings(shutdown_grace_seconds=0, allowed_origins=(origin,))
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+    with live_server(settings) as server, server.client() as client:
+        ours, theirs = (
+            client.options("/graphql", headers={"origin": page, **asked}) for page in (origin, "http://evil.example")
+        )
+
+    assert ours.headers["access-control-allow-origin"] == origin
+    assert "access-control-allow-origin" not in theirs.headers
+
+
+def test_a_page_of_another_origin_may_read_nothing(client: httpx.Client) -> None:
+    answer = client.get("/health", headers={"origin": "http://evil.example"})
+
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_the_address_that_is_served_is_answered() -> None:
+    with live_server(Settings(host="127.0.0.2", shutdown_grace_seconds=0)) as server, server.client() as client:
+        answers = [client.get("/health", headers={"host": host}) for host in ("127.0.0.2:1", "evil.example")]
+
+    assert [answer.status_code for answer in answers] == [HTTPStatus.OK, HTTPStatus.MISDIRECTED_REQUEST]
 
 
 def test_any_name_is_answered_elsewhere() -> None:

@@ -23,6 +23,7 @@ def test_it_says_where_everything_is_once_it_listens() -> None:
 
         assert answer.status_code == HTTPStatus.OK
         assert f"{server.url}/graphql" in server.greeting
+        assert "Beware" not in server.greeting
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -192,6 +192,15 @@ async def test_a_page_of_ours_may_connect(server: RunningServer) -> None:
     assert results == [{"health": {"status": "OK"}}]
 
 
+async def test_a_page_of_an_allowed_origin_may_connect() -> None:
+    origin = "http://localhost:5173"
+    with live_server(Settings(shutdown_grace_seconds=0, allowed_origins=(origin,))) as server:
+        async with connect(server.ws_url, origin=origin) as socket:
+            results = [result async for result in socket.results(HEALTH)]
+
+    assert results == [{"health": {"status": "OK"}}]
+
+
 async def test_a_websocket_under_another_name_is_refused(server: RunningServer) -> None:
     port = int(server.url.rpartition(":")[2])
 
