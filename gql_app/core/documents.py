@@ -16,7 +16,6 @@ from gql_app.core.values import Json
 
 MAXIMUM_REPAIRS: Final = 1_000
 """With more errors of shape than this, nothing else is looked at."""
-
 MAXIMUM_PROBLEMS: Final = 100
 """More problems than this are counted only."""
 
@@ -120,8 +119,7 @@ def find_faults(value: Json, maximum_depth: int, maximum_values: int) -> Iterato
     count = 0
     while waiting:
         container, link, depth = waiting.pop()
-        count += len(container)
-        if count > maximum_values:
+        if (count := count + len(container)) > maximum_values:
             yield Fault("", f"There are more than {maximum_values} values.", is_fatal=True, is_limit=True)
             return
         is_object = isinstance(container, dict)
@@ -167,7 +165,7 @@ def quote(value: Json) -> str:
 
 
 def _count(values: Sized, noun: str) -> str:
-    return f"{len(values)} {noun}" if len(values) == 1 else f"{len(values)} {noun}s"
+    return f"{len(values)} {noun}{'s' * (len(values) != 1)}"
 
 
 def _complaint(item: Json) -> tuple[str, bool] | None:
