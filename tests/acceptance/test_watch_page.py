@@ -1,0 +1,128 @@
+"""The example page in a real browser: it comes from another origin than the service it watches."""
+
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from gql_app.settings import Settings
+from tests.support.connections import cut_websockets
+from tests.support.documents import document, submit
+from tests.support.gate import Gate, gated
+from tests.support.requirements import REPOSITORY, require_chromium
+from tests.support.server import ThreadServer, live_server
+from tests.support.static_server import static_server
+
+QUIET_CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# How long a slow machine may take to show what it is going to show.
+PATIENCE = 30_000.0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=require_chromium(), args=QUIET_CHROMIUM)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[str]:
+    with static_server(REPOSITORY / "examples") as url:
+        yield url
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    with Gate() as gate:
+        yield gate
+
+
+@pytest.fixture
+def server(origin: str, gate: Gate) -> Iterator[ThreadServer]:
+    with live_server(Settings(allowed_origins=(origin,), shutdown_grace_seconds=0), tools=[gate.tool]) as running:
+        yield running
+        gate.open()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1000, "height": 600})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def visit(page: Page, origin: str, server: ThreadServer, **parameters: str) -> None:
+    page.goto(f"{origin}/watch.html?{urlencode({'service': server.url, **parameters})}")
+
+
+def expect_text(page: Page, selector: str, *texts: str) -> None:
+    located = page.locator(selector)
+    for text in texts:
+        expect(located).to_contain_text(text, timeout=PATIENCE)
+
+
+def test_the_sample_is_submitted_and_watched_to_its_end(page: Page, origin: str, server: ThreadServer) -> None:
+    visit(page, origin, server)
+
+    page.get_by_role("button", name="Submit the sample").click()
+
+    expect_text(page, "#status", "COMPLETED")
+    expect_text(page, "#connection", "Ended at event")
+    for node in ("past", "future", "report"):
+        expect_text(page, f"[data-node={node}]", "COMPLETED", "1 of 3")
+    assert page.locator("#progress").evaluate("(bar) => bar.value") == 1
+
+
+def test_updates_are_shown_as_they_happen_also_after_the_connection_was_cut(
+    page: Page, origin: str, server: ThreadServer, gate: Gate
+) -> None:
+    run_id = submit(server, document(gated("first"), gated("second", dependsOn=["first"])))
+    visit(page, origin, server, run=run_id)
+    expect_text(page, "[data-node=first]", "RUNNING")
+    expect_text(page, "[data-node=second]", "PENDING", "waits for first")
+
+    assert cut_websockets(server) == 1
+    expect_text(page, "#connection", "Lost: the connection was closed (1006)", "after event 3")
+    gate.open()
+
+    expect_text(page, "#connection", "Ended at event 7")
+    expect_text(page, "#status", "COMPLETED")
+    for node in ("first", "second"):
+        expect_text(page, f"[data-node={node}]", "COMPLETED")
+
+
+def test_a_failure_says_why(page: Page, origin: str, server: ThreadServer) -> None:
+    run_id = submit(
+        server, document({"id": "a", "tool": "fail", "input": {"retryable": False, "message": "<b>no</b>"}})
+    )
+
+    visit(page, origin, server, run=run_id)
+
+    expect_text(page, "[data-node=a]", "FAILED", "DeliberateFailure: <b>no</b>")
+    expect_text(page, "#status", "FAILED")
+
+
+def test_a_run_that_is_not_there_is_named(page: Page, origin: str, server: ThreadServer) -> None:
+    visit(page, origin, server, run="nope")
+
+    expect_text(page, "#connection", "There is no run nope.")
