@@ -85,7 +85,11 @@ class _InputChecker:
                 if error.validator == "additionalProperties" and error.validator_value is False:
                     fields = Declaration(schema.schema).fields(error.schema)
                     hint = self._suggest(error.message, fields)
-                self._refuse(explain(error), at + locate(error), node, hint)
+                if "input" in node.model_fields_set:
+                    self._refuse(explain(error), at + locate(error), node, hint)
+                else:
+                    message = f"There is no `input`, and `{node.tool}` needs one: {explain(error)}"
+                    self._refuse(message, at.removesuffix("/input"), node, hint)
         except (TooExpensive, InvalidSchema):
             # The tool itself checks its input before every attempt.
             return
