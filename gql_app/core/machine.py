@@ -6,7 +6,6 @@ An event costs in proportion to its node's dependents, never to the size of the 
 at every node, once.
 """
 
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -111,7 +110,7 @@ class Turn:
         self.commands: list[Command] = []
         self.unanswered: list[Evaluate] = []
         """Those of the commands that ask for an evaluation; for a shell that answers within the turn."""
-        self._fresh: deque[int] = deque()
+        self._fresh: list[int] = []
         self._closing = closing
 
     def tell(self, signal: Signal) -> None:
@@ -123,11 +122,10 @@ class Turn:
             return
         unfinished = run.unfinished
         _HANDLERS[type(signal)](self, signal)
-        while True:
-            while self._fresh:
-                self._ready(self._fresh.popleft())
-            if not run.waiting or not self._fill():
-                break
+        while self._fresh or (run.waiting and self._fill()):
+            fresh, self._fresh = self._fresh, []
+            for i in fresh:
+                self._ready(i)
         if not run.unfinished and (unfinished or run.status is RunStatus.STOPPING or type(signal) is Begin):
             self._conclude()
 

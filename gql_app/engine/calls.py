@@ -34,11 +34,23 @@ MESSAGE_CHARACTERS: Final = 2_000
 class Call:
     """One attempt of a node, while it goes on."""
 
-    __slots__ = ("abandoned", "attempt", "beat_at", "in_thread", "isolation", "node", "started", "stopping", "task")
+    __slots__ = (
+        "abandoned",
+        "attempt",
+        "beat_at",
+        "in_thread",
+        "isolation",
+        "node",
+        "started",
+        "started_at",
+        "stopping",
+        "task",
+    )
 
-    def __init__(self, node: NodeKey, attempt: int) -> None:
+    def __init__(self, node: NodeKey, attempt: int, started_at: datetime) -> None:
         self.node = node
         self.attempt = attempt
+        self.started_at = started_at
         self.isolation = "async"
         self.started = False
         self.stopping = False
@@ -87,10 +99,10 @@ class Caller:
         """How many threads and processes work for an attempt that somebody waits for."""
         return self._threads_out + self._processes.borrowed_tokens
 
-    def start(self, run: WorkflowRun, plan: NodePlan, attempt: int, tell: Told) -> Call:
+    def start(self, run: WorkflowRun, plan: NodePlan, attempt: int, now: datetime, tell: Told) -> Call:
         """Call a node's tool; `tell` is told how it ended, with the values to store, unless it is abandoned."""
-        call = Call(plan.key, attempt)
-        call.task = asyncio.create_task(self._attempt(call, run, plan, tell))
+        call = Call(plan.key, attempt, now)
+        call.task = asyncio.get_running_loop().create_task(self._attempt(call, run, plan, tell))
         return call
 
     def stop(self, call: Call) -> None:
@@ -131,11 +143,10 @@ class Caller:
         except BaseException as error:  # noqa: BLE001 - an edge: whatever a tool raises ends its attempt and nothing else
             signal = self._ended_by(call, error)
         call.task = None  # Else the two keep each other alive.
-        if call.abandoned:
-            if not call.in_thread:
-                self.leftovers.discard(call)
-        else:
+        if not call.abandoned:
             tell(call, signal, values)
+        elif not call.in_thread:
+            self.leftovers.discard(call)
 
     def _ended_by(self, call: Call, error: BaseException) -> Signal:
         if isinstance(error, asyncio.CancelledError) and call.stopped():
@@ -193,13 +204,12 @@ class Caller:
 
     def _context(self, call: Call, run: WorkflowRun, plan: NodePlan) -> ToolContext:
         seconds = plan.timeout.attempt_seconds
-        started_at = run.node(plan.key).attempts[-1].started_at
         return ToolContext(
             run_id=run.run_id,
             namespace=run.namespace,
             node_id=plan.key.id,
             attempt=call.attempt,
-            deadline=None if seconds is None else started_at + timedelta(seconds=seconds),
+            deadline=None if seconds is None else call.started_at + timedelta(seconds=seconds),
             heartbeat=partial(self._beat, call),
             cancelled=call.stopped,
         )

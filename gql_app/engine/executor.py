@@ -80,6 +80,12 @@ class AsyncioExecutor:
             raise WorkflowNotFoundError(run_id)
         await driver.ask(signal)
 
+    async def join(self, run_id: RunId) -> None:
+        """Wait until a run is no longer in flight here; at once if it is not."""
+        task = self._tasks.get(run_id)
+        if task is not None:
+            await asyncio.shield(task)
+
     def load(self) -> ExecutorLoad:
         """Tell how busy it is."""
         return ExecutorLoad(

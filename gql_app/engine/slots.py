@@ -86,6 +86,8 @@ class SlotPool:
 class RunSlots:
     """The slots of one run, as the machine sees them."""
 
+    __slots__ = ("_held", "_pool", "_tell", "_waiting")
+
     def __init__(self, pool: SlotPool, tell: Callable[[Signal], None]) -> None:
         self._pool = pool
         self._tell = tell
@@ -100,7 +102,12 @@ class RunSlots:
             return waiting[0][waiting[1]].kind
         if node in self._held:
             return None
-        return self._take(node, self._pool.chain(tool), 0)
+        chain = self._pool.chain(tool)
+        if len(chain) == 1 and chain[0].in_use < chain[0].capacity:
+            chain[0].in_use += 1
+            self._held[node] = chain
+            return None
+        return self._take(node, chain, 0)
 
     def _take(self, node: NodeKey, chain: tuple[Limit, ...], start: int) -> SlotLimit | None:
         for i in range(start, len(chain)):

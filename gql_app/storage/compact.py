@@ -11,6 +11,10 @@ CHUNK_EVENTS: Final = 256
 """A read decodes whole chunks, so this bounds what it does in vain."""
 LEVEL: Final = 1
 """Logs repeat themselves so much that the fastest level is nearly as small as the best."""
+SMALL_BYTES: Final = 4_096
+"""Up to here compressing costs more than it saves."""
+JSON_ARRAY: Final = b"["
+"""How a chunk begins that is not compressed; a compressed one never does (RFC 1950)."""
 
 
 class CompactLog:
@@ -20,8 +24,10 @@ class CompactLog:
 
     def __init__(self, events: Sequence[RunEvent]) -> None:
         self._chunks = tuple(
-            zlib.compress(encode_events(events[start : start + CHUNK_EVENTS]), LEVEL)
-            for start in range(0, len(events), CHUNK_EVENTS)
+            [
+                _compress(encode_events(events[start : start + CHUNK_EVENTS]))
+                for start in range(0, len(events), CHUNK_EVENTS)
+            ]
         )
 
     @property
@@ -34,6 +40,10 @@ class CompactLog:
         first, last = after // CHUNK_EVENTS, (after + limit - 1) // CHUNK_EVENTS
         events: list[RunEvent] = []
         for chunk in self._chunks[first : last + 1]:
-            events += decode_events(zlib.decompress(chunk))
+            events += decode_events(chunk if chunk.startswith(JSON_ARRAY) else zlib.decompress(chunk))
         start = after - first * CHUNK_EVENTS
         return events[start : start + limit]
+
+
+def _compress(data: bytes) -> bytes:
+    return data if len(data) <= SMALL_BYTES else zlib.compress(data, LEVEL)

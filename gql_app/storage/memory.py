@@ -173,17 +173,17 @@ class MemoryRunRepository:
             packed = self._fresh.popleft()
             self._fresh_events -= packed.sequence
             packed.pack()
-        self._expire()
+        self._expire(at)
 
-    def _expire(self) -> None:
+    def _expire(self, now: datetime | None = None) -> None:
         """Remove finished runs, those that finished first before others, but never the last one for its size."""
         finished = self._finished
         if not finished:
             return
-        oldest_kept = self._clock.now() - self._retention
+        now = now or self._clock.now()
         while finished and (
             len(finished) > self._settings.retention_runs
-            or finished[0][0] <= oldest_kept
+            or finished[0][0] + self._retention <= now
             or (self._finished_bytes > self._settings.retention_bytes and len(finished) > 1)
         ):
             self._remove(finished.popleft()[1])

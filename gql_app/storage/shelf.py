@@ -33,7 +33,11 @@ class Shelf:
         """Put a run in its places."""
         self._runs[run.run_id] = run
         for field, keys in self._keys.items():
-            insort(keys, _key(run, field))
+            key = _key(run, field)
+            if keys and key < keys[-1]:
+                insort(keys, key)
+            else:
+                keys.append(key)
 
     def remove(self, run: StoredRun) -> None:
         """Take a run out."""
@@ -71,7 +75,7 @@ def _key(run: StoredRun, field: RunOrderField) -> Key:
 
 
 def _sortable(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    return (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat(timespec="microseconds")
 
 
 def _position(position: RunPosition, field: RunOrderField) -> Key:

@@ -1,0 +1,131 @@
+"""Answers what the machine asks to have evaluated: the conditions of nodes and the output of the run."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import orjson
+
+from gql_app.core.errors import ExpressionError, ToolError
+from gql_app.core.expressions import Path, compile_expression, compile_template
+from gql_app.core.run import NodeRun, WorkflowRun
+from gql_app.core.scope import scope, values_of
+from gql_app.core.signals import Evaluate, Evaluated, EvaluationTarget, Signal
+from gql_app.core.values import Json, Value
+from gql_app.engine.calls import as_failure
+from gql_app.engine.outputs import as_value, encode_output
+from gql_app.ports import RunRepository
+
+logger = logging.getLogger(__name__)
+
+
+class Evaluations:
+    """The evaluations of one run. `fresh` holds the values that are told but not stored yet, by sha256."""
+
+    __slots__ = ("_fresh", "_maximum_bytes", "_repository", "_run", "_tasks", "_tell")
+
+    def __init__(
+        self,
+        run: WorkflowRun,
+        repository: RunRepository,
+        fresh: dict[str, bytes],
+        tell: Callable[[Signal], None],
+        maximum_bytes: int,
+    ) -> None:
+        self._run = run
+        self._repository = repository
+        self._fresh = fresh
+        self._tell = tell
+        self._maximum_bytes = maximum_bytes
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def answer(self, command: Evaluate) -> None:
+        """Answer at once if every value is at hand, else as soon as they are."""
+        try:
+            paths = self._paths(command)
+        except Exception as error:  # noqa: BLE001 - an edge: the expression was checked by another version of us
+            self._refuse(command, error)
+            return
+        values = self._sink_values() if paths is None else values_of(self._run, paths)
+        missing = {value.sha256 for value in values if value.sha256 is not None and value.sha256 not in self._fresh}
+        if missing:
+            task = asyncio.create_task(self._fetch_and_evaluate(command, paths, missing))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._evaluate(command, paths, self._fresh)
+
+    def close(self) -> None:
+        """Stop what still waits for values; nothing is told any more."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _paths(self, command: Evaluate) -> tuple[Path, ...] | None:
+        """Tell what an evaluation reads; for a run's output without a template nothing but its sinks: null."""
+        if command.target is EvaluationTarget.WHEN:
+            return compile_expression(self._when(command)).paths
+        output = self._run.plan.output
+        return None if output is None else compile_template(output).paths
+
+    def _when(self, command: Evaluate) -> str:
+        assert command.node is not None
+        when = self._run.node_plan(command.node).when
+        assert when is not None
+        return when
+
+    def _sinks(self) -> list[NodeRun]:
+        run = self._run
+        return [run.nodes[i] for i, dependents in enumerate(run.topology.dependents) if not dependents]
+
+    def _sink_values(self) -> list[Value]:
+        return [node.output for node in self._sinks()]
+
+    async def _fetch_and_evaluate(self, command: Evaluate, paths: tuple[Path, ...] | None, missing: set[str]) -> None:
+        run = self._run
+        stored = dict(self._fresh)
+        try:
+            for sha256 in sorted(missing):
+                stored[sha256] = await self._repository.value(run.namespace, run.run_id, sha256)
+        except Exception as error:
+            logger.exception("A value of run %s could not be read.", run.run_id)
+            self._refuse(command, error)
+            return
+        self._evaluate(command, paths, stored)
+
+    def _evaluate(self, command: Evaluate, paths: tuple[Path, ...] | None, stored: dict[str, bytes]) -> None:
+        try:
+            if command.target is EvaluationTarget.WHEN:
+                expression = compile_expression(self._when(command))
+                self._tell_truth(command, expression.evaluate(scope(self._run, paths or (), stored)))
+            elif paths is None:
+                self._tell_output(command, self._default_output(stored))
+            else:
+                result = compile_template(self._run.plan.output).evaluate(scope(self._run, paths, stored))
+                self._tell_output(command, encode_output(result, self._maximum_bytes))
+        except ToolError as error:
+            self._refuse(command, error)
+
+    def _default_output(self, stored: dict[str, bytes]) -> bytes:
+        """Encode the outputs of the nodes nobody depends on, by id."""
+        parts = []
+        for node in self._sinks():
+            value = node.output
+            data = bytes(value.json) if value.sha256 is None else stored[value.sha256]
+            parts.append(b"%b:%b" % (orjson.dumps(str(node.key)), data))
+        return b"{%b}" % b",".join(parts)
+
+    def _tell_truth(self, command: Evaluate, result: Json) -> None:
+        if isinstance(result, bool):
+            self._tell(Evaluated(target=command.target, node=command.node, truth=result))
+        else:
+            shown = orjson.dumps(result).decode()[:100]
+            self._refuse(command, ExpressionError(f"`when` ({self._when(command)}) is not a boolean but {shown}."))
+
+    def _tell_output(self, command: Evaluate, data: bytes) -> None:
+        output = as_value(data)
+        if output.sha256 is not None:
+            self._fresh[output.sha256] = data
+        self._tell(Evaluated(target=command.target, output=output))
+
+    def _refuse(self, command: Evaluate, error: Exception) -> None:
+        self._tell(Evaluated(target=command.target, node=command.node, error=as_failure(error)))
