@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final, TypeAlias
 
+from gql_app.core.run import RunStatus
+
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -170,7 +172,9 @@ def _list(commands: _Commands) -> None:
         action="append",
         default=[],
         type=str.upper,
-        help="only runs in this status; more than one may be given",
+        choices=[status.value for status in RunStatus],
+        metavar="STATUS",
+        help="only runs in this status, such as RUNNING or FAILED; more than one may be given",
     )
     parser.add_argument("--name", help="only runs of workflows of exactly this name")
     parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="only runs with this label")

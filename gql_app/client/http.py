@@ -20,6 +20,14 @@ _HEADERS: Final = {
     "content-type": "application/json",
     "accept": "application/graphql-response+json, application/json;q=0.9",
 }
+_FAILED: Final = frozenset(
+    {
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 
 
 class HttpTransport:
@@ -61,7 +69,7 @@ class HttpTransport:
             raise read_errors(body["errors"], url)
         if isinstance(body, dict) and isinstance(body.get("data"), dict):
             return body["data"]
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if response.status_code in _FAILED:
             raise ServerFailedError(f"The server at {url} failed: it answered {status}.")
         raise NotAServerError(url, f"{self._address.graphql} answered {status}, which is not GraphQL.")
 

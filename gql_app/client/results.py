@@ -97,7 +97,11 @@ def _problems_of(errors: Sequence[Mapping[str, Json]]) -> list[Problem]:
     for error in errors:
         extensions = error.get("extensions") or {}
         prefix = "/input" if extensions.get("variable") == "input" else ""
-        pointer = prefix + str(extensions.get("pointer", ""))
-        message = str(error.get("message", ""))
+        place = str(extensions.get("pointer", ""))
+        told = str(error.get("message", ""))
+        said = f"Variable ${extensions.get('variable')} is invalid"
+        message = told.removeprefix(f"{said} at {place}: ").removeprefix(f"{said}: ")
+        message = f"{message[:1].upper()}{message[1:]}"
+        pointer = prefix + place
         problems.append(Problem(code=str(extensions.get("code", "INVALID_FIELD")), message=message, pointer=pointer))
     return problems

@@ -1,0 +1,227 @@
+"""The client against real servers."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from gql_app.client import (
+    Backoff,
+    ConnectionFailedError,
+    InvalidDocumentError,
+    KeyConflictError,
+    NotAServerError,
+    RefusedError,
+    RunFinishedError,
+    RunNotFinishedError,
+    RunNotFoundError,
+    WorkflowClient,
+)
+from gql_app.core.values import Json
+from tests.support.relay import relay
+from tests.support.server import ThreadServer, live_server
+
+pytestmark = pytest.mark.anyio
+
+IMPATIENT = Backoff(initial_seconds=0.001, maximum_seconds=0.001, maximum_attempts=5)
+HELLO: Json = {"name": "hello", "nodes": [{"id": "a", "tool": "echo", "input": {"value": "hi"}}]}
+WAITS: Json = {"name": "waits", "nodes": [{"id": "a", "tool": "fail", "input": {"mode": "hang"}}]}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadServer]:
+    with live_server() as running:
+        yield running
+
+
+def wide(nodes: int) -> Json:
+    """Write a document of which the log does not fit into one update."""
+    return {"name": "wide", "nodes": [{"id": f"n{n}", "tool": "echo"} for n in range(nodes)], "output": 1}
+
+
+async def test_a_run_is_submitted_watched_and_read(server: ThreadServer) -> None:
+    async with WorkflowClient(server.url) as client:
+        submitted = await client.submit(HELLO, input={"x": 1})
+        updates = [update async for update in client.watch(submitted.id, after=0)]
+        run = await client.get(submitted.id)
+
+    events = [event for update in updates for event in update.events]
+    assert [event.sequence for event in events] == list(range(1, run.sequence + 1))
+    assert events[0].kind == "WorkflowSubmitted"
+    assert updates[-1].workflow.finished
+    assert (run.status, run.output, run.name) == ("COMPLETED", {"a": "hi"}, "hello")
+    assert [(node.id, node.status, node.attempt) for node in run.nodes] == [("a", "COMPLETED", 1)]
+
+
+async def test_nothing_is_missed_or_told_twice_when_every_connection_breaks(server: ThreadServer) -> None:
+    lost: list[str] = []
+
+    async with WorkflowClient(server.url) as client:
+        run = await client.submit(wide(900))
+        whole = [event async for update in client.watch(run.id, after=0) for event in update.events]
+        async with relay(server.ws_url, results=1) as between:
+            cut = WorkflowClient(between.url, backoff=IMPATIENT)
+            updates = cut.watch(run.id, after=0, lost=lambda reason, _: lost.append(reason))
+            seen = [event async for update in updates for event in update.events]
+            await cut.close()
+
+    assert seen == whole
+    assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+    assert len(lost) == between.connections - 1
+    assert len(lost) >= 2
+
+
+async def test_a_watcher_that_comes_back_in_vain_gives_up(server: ThreadServer) -> None:
+    async with WorkflowClient(server.url) as client:
+        run = await client.submit(wide(900))
+        async with relay(server.ws_url, results=1, accepting=1) as between:
+            cut = WorkflowClient(between.url, backoff=IMPATIENT)
+            with pytest.raises(ConnectionFailedError, match="5 attempts to come back failed"):
+                async for _ in cut.watch(run.id, after=0):
+                    pass
+            await cut.close()
+
+    assert between.connections == 6
+
+
+async def test_without_a_sequence_the_state_now_comes_first(server: ThreadServer) -> None:
+    async with WorkflowClient(server.url) as client:
+        run = await client.submit(WAITS)
+        updates = client.watch(run.id)
+        first = await anext(updates)
+        await client.cancel(run.id, "enough")
+        rest = [event async for update in updates for event in update.events]
+
+    assert first.events == ()
+    assert rest[0].sequence == first.sequence + 1
+    assert rest[-1].kind == "WorkflowCancelled"
+
+
+async def test_the_end_of_a_run_that_is_known_is_told_again_by_nobody(server: ThreadServer) -> None:
+    async with WorkflowClient(server.url) as client:
+        run = await client.submit(HELLO)
+        last = [update async for update in client.watch(run.id)][-1]
+
+        again = [update async for update in client.watch(run.id, after=last.sequence)]
+
+    assert again == []
+
+
+async def test_every_refusal_has_its_type(server: ThreadServer) -> None:
+    async with WorkflowClient(server.url) as client:
+        finished = await client.submit(HELLO, idempotency_key="refusals")
+        _ = [update async for update in client.watch(finished.id)]
+        going_on = await client.submit(WAITS)
+
+        with pytest.raises(KeyConflictError) as conflict:
+            await client.submit(WAITS, idempotency_key="refusals")
+        with pytest.raises(RunFinishedError):
+            await client.cancel(finished.id)
+        with pytest.raises(RunNotFinishedError):
+            await client.retry(going_on.id)
+        with pytest.raises(RunNotFoundError):
+            await client.get("nope")
+        with pytest.raises(RunNotFoundError):
+            await client.cancel("nope")
+        with pytest.raises(RunNotFoundError):
+            await anext(client.watch("nope"))
+        with pytest.raises(RefusedError) as cursor:
+            await anext(client.watch(finished.id, after=999))
+        with pytest.raises(RefusedError) as page:
+            await client.list(first=101)
+        await client.cancel(going_on.id)
+
+    assert conflict.value.run.id == finished.id
+    assert (cursor.value.code, page.value.code) == ("INVALID_CURSOR", "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize(
+    ("document", "problems"),
+    [
+        ({"name": "x", "nodes": [{"id": "a", "tool": "nope"}]}, [("UNKNOWN_TOOL", "/nodes/0/tool")]),
+        ({"name": "x", "nodes": [{"id": 1}]}, [("INVALID_FIELD", "/nodes/0/id"), ("INVALID_FIELD", "/nodes/0/tool")]),
+        ([], [("INVALID_FIELD", "")]),
+    ],
+)
+async def test_an_invalid_document_is_refused_with_every_problem(
+    server: ThreadServer, document: Json, problems: list[tuple[str, str]]
+) -> None:
+    async with WorkflowClient(server.url) as client:
+        with pytest.raises(InvalidDocumentError) as at_submit:
+            await client.submit(document)
+        with pytest.raises(InvalidDocumentError) as at_validate:
+            await client.validate(document)
+
+    assert [(problem.code, problem.pointer) for problem in at_submit.value.problems] == problems
+    assert at_validate.value.problems == at_submit.value.problems
+
+
+async def test_a_document_that_can_work_is_planned(server: ThreadServer) -> None:
+    nodes = [{"id": "b", "tool": "echo", "dependsOn": ["a"]}, {"id": "a", "tool": "echo"}]
+
+    async with WorkflowClient(server.url) as client:
+        plan = await client.validate({"name": "x", "nodes": nodes})
+        tools = await client.tools()
+
+    assert plan.layers == (("a",), ("b",))
+    assert "echo" in {tool.name for tool in tools}
+
+
+async def test_a_document_that_is_too_big_is_refused(server: ThreadServer) -> None:
+    async with WorkflowClient(server.url) as client:
+        with pytest.raises(RefusedError) as refused:
+            await client.submit({**HELLO, "input": "x" * (2 << 20)})
+
+    assert refused.value.code == "REQUEST_TOO_LARGE"
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://host", "http://", "http://host:port", "http://h?q=1"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not the URL of a server"):
+        WorkflowClient(url)
+
+
+async def test_the_address_of_graphql_will_do(server: ThreadServer) -> None:
+    async with WorkflowClient(f"{server.url}/graphql/".rstrip("/")) as client:
+        assert client.url == server.url
+        assert await client.tools()
+
+
+async def test_nobody_there_is_told_at_once() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    async with WorkflowClient(url) as client:
+        with pytest.raises(ConnectionFailedError, match="Is the server running"):
+            await client.tools()
+        with pytest.raises(ConnectionFailedError, match="Is the server running"):
+            await anext(client.watch("id"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnull",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{"data":{"":0}}'[:-2],
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+)
+async def test_who_is_not_this_service_is_told_so(answer: bytes) -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as other:
+        url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        async with WorkflowClient(url) as client:
+            with pytest.raises((NotAServerError, ConnectionFailedError)) as asked:
+                await client.tools()
+            with pytest.raises(NotAServerError):
+                await anext(client.watch("id"))
+
+    assert isinstance(asked.value, ConnectionFailedError) == answer.startswith(b"SSH")
