@@ -1,14 +1,12 @@
 """What can be written on the command line, and the help that explains it."""
 
 import argparse
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final, TypeAlias
 
+from gql_app.cli.options import add_file, add_id, add_input, add_json, add_tools, add_url, natural
 from gql_app.core.run import RunStatus
-
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -78,9 +76,9 @@ def _run(commands: _Commands) -> None:
         "how it goes to standard error. Ctrl-C stops the run, twice leaves at once.",
     )
     parser.usage = "gql-app run [-h] FILE [--input JSON|@FILE] [--tools MODULE ...]"
-    _add_file(parser, optional=True)
-    _add_input(parser)
-    _add_tools(parser)
+    add_file(parser, optional=True)
+    add_input(parser)
+    add_tools(parser)
 
 
 def _validate(commands: _Commands) -> None:
@@ -94,10 +92,10 @@ def _validate(commands: _Commands) -> None:
         more="Every problem is told with its place.",
     )
     parser.usage = "gql-app validate [-h] FILE [--input JSON|@FILE] [--tools MODULE ... | --url URL]"
-    _add_file(parser, optional=True)
-    _add_input(parser)
+    add_file(parser, optional=True)
+    add_input(parser)
     where = parser.add_mutually_exclusive_group()
-    _add_tools(where)
+    add_tools(where)
     where.add_argument("--url", help="check with the tools of the server there")
 
 
@@ -120,7 +118,7 @@ def _serve(commands: _Commands) -> None:
         help="an origin whose pages may use the service, like http://localhost:5173; more than one may be given"
         " (GQL_APP_ALLOWED_ORIGINS)",
     )
-    _add_tools(parser)
+    add_tools(parser)
 
 
 def _submit(commands: _Commands) -> None:
@@ -132,9 +130,9 @@ def _submit(commands: _Commands) -> None:
         "gql-app submit report.yaml --input @input.json --idempotency-key monday --watch",
         more="Writes the run's id, or with --watch its output.",
     )
-    _add_file(parser)
-    _add_input(parser)
-    _add_url(parser)
+    add_file(parser)
+    add_input(parser)
+    add_url(parser)
     parser.add_argument("--idempotency-key", metavar="KEY", help="sent again with the same document, it finds the run")
     parser.add_argument("--watch", action="store_true", help="watch the run until it has ended")
 
@@ -147,11 +145,11 @@ def _watch(commands: _Commands) -> None:
         "gql-app watch 019c0000-0000-7000-8000-000000000001",
         more="A lost connection is made again,\nand nothing is missed. Ctrl-C ends the watching, not the run.",
     )
-    _add_id(parser)
-    _add_url(parser)
+    add_id(parser)
+    add_url(parser)
     parser.add_argument(
         "--after",
-        type=_natural(0),
+        type=natural(0),
         default=0,
         metavar="SEQUENCE",
         help="only what happened after this event (default 0)",
@@ -166,7 +164,7 @@ def _list(commands: _Commands) -> None:
         "gql-app list --status RUNNING --status STOPPING",
         "gql-app list --name daily-brief --label team=research --first 100 --json",
     )
-    _add_url(parser)
+    add_url(parser)
     parser.add_argument(
         "--status",
         action="append",
@@ -178,25 +176,25 @@ def _list(commands: _Commands) -> None:
     )
     parser.add_argument("--name", help="only runs of workflows of exactly this name")
     parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="only runs with this label")
-    parser.add_argument("--first", type=_natural(1), default=20, metavar="N", help="how many at most (default 20)")
-    _add_json(parser)
+    parser.add_argument("--first", type=natural(1), default=20, metavar="N", help="how many at most (default 20)")
+    add_json(parser)
 
 
 def _show(commands: _Commands) -> None:
     parser = _command(
         commands, "show", "show a run on a server as it is now", "gql-app show ID", "gql-app show ID --json"
     )
-    _add_id(parser)
-    _add_url(parser)
-    _add_json(parser)
+    add_id(parser)
+    add_url(parser)
+    add_json(parser)
 
 
 def _cancel(commands: _Commands) -> None:
     parser = _command(
         commands, "cancel", "stop a run on a server", "gql-app cancel ID", "gql-app cancel ID --reason 'wrong input'"
     )
-    _add_id(parser)
-    _add_url(parser)
+    add_id(parser)
+    add_url(parser)
     parser.add_argument("--reason", help="why; told in the run's error")
 
 
@@ -209,8 +207,8 @@ def _retry(commands: _Commands) -> None:
         "gql-app retry ID --from START",
         more="Writes the new run's id.",
     )
-    _add_id(parser)
-    _add_url(parser)
+    add_id(parser)
+    add_url(parser)
     parser.add_argument(
         "--from",
         dest="from_",
@@ -232,8 +230,8 @@ def _tools(commands: _Commands) -> None:
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="the tools of the server there")
-    _add_tools(where)
-    _add_json(parser)
+    add_tools(where)
+    add_json(parser)
 
 
 def _schema(commands: _Commands) -> None:
@@ -249,54 +247,9 @@ def _schema(commands: _Commands) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not up to date")
 
 
-def _add_file(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    text = "the document: JSON or YAML, - for standard input"
-    if optional:
-        parser.add_argument("file", metavar="FILE", nargs="?", help=text)
-    else:
-        parser.add_argument("file", metavar="FILE", help=text)
-
-
-def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--input", metavar="JSON|@FILE", help="the run's input, instead of the document's own")
-
-
-def _add_tools(parser: "argparse.ArgumentParser | argparse._MutuallyExclusiveGroup") -> None:
-    parser.add_argument(
-        "--tools",
-        metavar="MODULE",
-        action="extend",
-        nargs="+",
-        default=[],
-        help="Python modules to load tools from, also from the current directory (GQL_APP_TOOLS)",
-    )
-
-
-def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="the run's id")
-
-
-def _add_url(parser: argparse.ArgumentParser) -> None:
-    url = os.environ.get("GQL_APP_URL") or DEFAULT_URL
-    parser.add_argument("--url", default=url, help=f"where the server is (GQL_APP_URL; now {url})")
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="write JSON")
-
-
 def _find_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Take the last of the modules for the document if there is no other: `run --tools my_tools hello.json`."""
     if options.file is None and len(options.tools) > 1:
         options.file = options.tools.pop()
     if options.file is None:
         parser.error(f"{options.command}: FILE is missing; name a document, or - for standard input")
-
-
-def _natural(lowest: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} on")
-        return int(text)
-
-    return read

@@ -2,8 +2,9 @@
 
 import pytest
 
-from gql_app.cli.arguments import DEFAULT_URL, make_parser, parse
+from gql_app.cli.arguments import make_parser, parse
 from gql_app.cli.main import main
+from gql_app.cli.options import DEFAULT_URL
 
 COMMANDS = ["run", "validate", "serve", "submit", "watch", "list", "show", "cancel", "retry", "tools", "schema"]
 

@@ -1,0 +1,61 @@
+"""The arguments that several commands have in common."""
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Final
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+
+
+def add_file(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """Add the document."""
+    text = "the document: JSON or YAML, - for standard input"
+    if optional:
+        parser.add_argument("file", metavar="FILE", nargs="?", help=text)
+    else:
+        parser.add_argument("file", metavar="FILE", help=text)
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add the run's input."""
+    parser.add_argument("--input", metavar="JSON|@FILE", help="the run's input, instead of the document's own")
+
+
+def add_tools(parser: "argparse.ArgumentParser | argparse._MutuallyExclusiveGroup") -> None:
+    """Add the modules of tools."""
+    parser.add_argument(
+        "--tools",
+        metavar="MODULE",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="Python modules to load tools from, also from the current directory (GQL_APP_TOOLS)",
+    )
+
+
+def add_id(parser: argparse.ArgumentParser) -> None:
+    """Add the run's id."""
+    parser.add_argument("id", metavar="ID", help="the run's id")
+
+
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """Add where the server is; the environment may say so, too."""
+    url = os.environ.get("GQL_APP_URL") or DEFAULT_URL
+    parser.add_argument("--url", default=url, help=f"where the server is (GQL_APP_URL; now {url})")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the choice to have JSON."""
+    parser.add_argument("--json", action="store_true", help="write JSON")
+
+
+def natural(lowest: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers from `lowest` on."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} on")
+        return int(text)
+
+    return read
