@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
-const [runId, url = "http://127.0.0.1:8000", after = "0"] = process.argv.slice(2);
+const [runId, url = process.env.GQL_APP_URL ?? "http://127.0.0.1:8000", after = "0"] = process.argv.slice(2);
 if (runId === undefined) {
   console.error("usage: node examples/watch.mjs RUN_ID [URL] [AFTER]");
   process.exit(2);

@@ -8,6 +8,7 @@ Ends with 0 if the run completed and 1 if it did not, or if there is no way to t
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 from collections.abc import AsyncGenerator
@@ -113,7 +114,8 @@ async def main() -> int:
     """Print what happens in a run, to its end."""
     parser = argparse.ArgumentParser(description="Watch a run until it has ended.")
     parser.add_argument("run_id", metavar="RUN_ID")
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the service is (default %(default)s)")
+    url = os.environ.get("GQL_APP_URL", "http://127.0.0.1:8000")
+    parser.add_argument("--url", default=url, help="where the service is (now %(default)s)")
     parser.add_argument("--after", type=int, default=0, help="tell only what happened after this event")
     options = parser.parse_args()
     status = "Nothing happened after that."

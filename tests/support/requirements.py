@@ -35,6 +35,12 @@ def require_node_package(name: str) -> Path:
     return package
 
 
+def require_curl() -> Path:
+    """Give the `curl` that the README's commands are run with."""
+    found = _first_on_path("curl")
+    return Path(found) if found else _missing("curl is not installed; on Debian: apt-get install curl")
+
+
 def _first_on_path(*names: str) -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
