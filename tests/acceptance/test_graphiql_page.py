@@ -1,38 +1,22 @@
 """GraphiQL in a real browser that can reach nothing but the server itself."""
 
-import asyncio
 import json
-import secrets
-import socket
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
-import strawberry
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
-from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from gql_app.web.graphiql import STATIC_DIRECTORY, Tab, content_security_policy, graphiql_page
+from gql_app.core.values import Json
+from gql_app.settings import Settings
+from tests.support.connections import close_websockets
+from tests.support.documents import document, submit
+from tests.support.gate import Gate, gated
 from tests.support.requirements import require_chromium
+from tests.support.server import ThreadServer, live_server
 
-GREETING = Tab(
-    query="query ReadGreeting($name: String!) {\n  greeting(name: $name)\n}\n",
-    variables='{\n  "name": "</script><script>alert(1)</script>"\n}',
-)
-MESSAGES = Tab(query="subscription WatchMessages {\n  messages\n}\n")
-TABS = [GREETING, MESSAGES]
+TABS = ["SubmitWorkflow", "GetWorkflow", "ListWorkflows", "WorkflowUpdates"]
 
 # What is kept in the browser is kept half a second late.
 SAY_WHAT_IS_STORED = """
@@ -52,90 +36,8 @@ QUIET_CHROMIUM = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-
-
-@strawberry.type
-class Query:
-    @strawberry.field
-    def greeting(self, name: str) -> str:
-        return f"Hello, {name}!"
-
-
-@strawberry.type
-class Mutation:
-    @strawberry.mutation
-    async def post(self, info: strawberry.Info, text: str) -> int:
-        """Send a text to all who watch, and say how many they are."""
-        watchers: dict[WebSocket, asyncio.Queue[str]] = info.context["request"].app.state.watchers
-        for queue in watchers.values():
-            queue.put_nowait(text)
-        return len(watchers)
-
-    @strawberry.mutation
-    async def disconnect(self, info: strawberry.Info) -> bool:
-        """Close the connections of all who watch, as a server that restarts does."""
-        for websocket in list(info.context["request"].app.state.watchers):
-            await websocket.close(1012)
-        return True
-
-
-@strawberry.type
-class Subscription:
-    @strawberry.subscription
-    async def messages(self, info: strawberry.Info) -> AsyncIterator[str]:
-        websocket: WebSocket = info.context["request"]
-        queue: asyncio.Queue[str] = asyncio.Queue()
-        websocket.app.state.watchers[websocket] = queue
-        try:
-            yield "watching"
-            while True:
-                yield await queue.get()
-        finally:
-            del websocket.app.state.watchers[websocket]
-
-
-def small_app() -> Starlette:
-    """An API of one query, one subscription and what the tests need to drive it, with the page in front of it."""
-    graphql: GraphQL[object, None] = GraphQL(
-        strawberry.Schema(Query, Mutation, Subscription),
-        graphql_ide=None,
-        subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-    )
-
-    async def page(request: Request) -> HTMLResponse:
-        nonce = secrets.token_urlsafe(16)
-        policy = content_security_policy(nonce=nonce, host=request.headers["host"])
-        html = graphiql_page(endpoint="/graphql", static_url="/static", nonce=nonce, tabs=TABS)
-        return HTMLResponse(html, headers={"content-security-policy": policy})
-
-    app = Starlette(
-        routes=[
-            Route("/", page),
-            Mount("/static", StaticFiles(directory=STATIC_DIRECTORY)),
-            Route("/graphql", graphql),
-            WebSocketRoute("/graphql", graphql),
-        ]
-    )
-    app.state.watchers = {}
-    return app
-
-
-@contextmanager
-def serving(app: Starlette) -> Iterator[str]:
-    """Serve `app` on a free port, in a thread, and give its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 @dataclass
@@ -146,6 +48,7 @@ class Visit:
     url: str
     complaints: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    websockets: list[str] = field(default_factory=list)
 
     def heard(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -156,6 +59,16 @@ class Visit:
 
     def open_tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name).click()
+
+    def write_variables(self, variables: Json) -> None:
+        """Replace what the variables of the open tab are."""
+        self.page.locator(".graphiql-editor-tool .CodeMirror").first.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(json.dumps(variables))
+
+    def expect_end(self) -> None:
+        """Wait until nothing is carried out any more."""
+        expect(self.page.get_by_role("button", name="Execute query")).to_be_visible()
 
     @property
     def response(self) -> Locator:
@@ -170,10 +83,17 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def server_url() -> Iterator[str]:
-    with serving(small_app()) as url:
-        yield url
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    with Gate() as gate:
+        yield gate
+
+
+@pytest.fixture
+def server(gate: Gate) -> Iterator[ThreadServer]:
+    with live_server(Settings(shutdown_grace_seconds=0), tools=[gate.tool]) as running:
+        yield running
+        gate.open()
 
 
 @pytest.fixture
@@ -184,12 +104,12 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def visit(context: BrowserContext, server_url: str) -> Iterator[Visit]:
+def visit(context: BrowserContext, server: ThreadServer) -> Iterator[Visit]:
     """A first visit to the page. When the test is over, nothing may have gone wrong in the browser."""
-    visit = Visit(page=context.new_page(), url=server_url)
+    visit = Visit(page=context.new_page(), url=server.graphql_url)
     watch(visit)
-    with visit.page.expect_response(f"{server_url}/graphql"):
-        visit.page.goto(server_url)
+    with visit.page.expect_response(lambda response: response.request.method == "POST"):
+        visit.page.goto(visit.url)
     expect(visit.page.locator(".graphiql-query-editor .CodeMirror")).to_be_visible()
     yield visit
     assert visit.elsewhere == []
@@ -205,6 +125,7 @@ def watch(visit: Visit) -> None:
     visit.page.on("pageerror", lambda error: visit.complaints.append(f"uncaught: {error}"))
     visit.page.on("request", lambda request: note_host(visit, request.url, host))
     visit.page.on("websocket", lambda websocket: note_host(visit, websocket.url, host))
+    visit.page.on("websocket", lambda websocket: visit.websockets.append(websocket.url))
     visit.page.add_init_script(SAY_WHAT_IS_STORED)
     visit.page.add_init_script(
         "window.policyViolations = [];"
@@ -222,66 +143,91 @@ def is_stored_tab(text: str, query: str) -> bool:
     return text.startswith("stored gql_app:") and query in text
 
 
-def post_mutation(url: str, query: str) -> object:
-    return httpx.post(f"{url}/graphql", json={"query": query}).raise_for_status().json()["data"]
+def submitted_id(visit: Visit) -> str:
+    """Read the id of the run that the response shows, as who copies it does."""
+    expect(visit.response).to_contain_text('"status"')
+    shown = visit.response.locator(".CodeMirror").evaluate("(element) => element.CodeMirror.getValue()")
+    run_id: str = json.loads(shown)["data"]["submitWorkflow"]["workflow"]["id"]
+    return run_id
 
 
-def test_the_first_visit_shows_the_given_operations_as_tabs(visit: Visit) -> None:
+def test_the_first_visit_shows_the_published_operations_as_tabs(visit: Visit) -> None:
     expect(visit.page).to_have_title("gql_app · GraphiQL")
-    expect(visit.page.get_by_role("tab")).to_contain_text(["ReadGreeting", "WatchMessages"])
-    expect(visit.page.get_by_role("tab", selected=True)).to_contain_text("ReadGreeting")
-    expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("greeting(name: $name)")
+    expect(visit.page.get_by_role("tab")).to_contain_text(TABS)
+    expect(visit.page.get_by_role("tab", selected=True)).to_contain_text("SubmitWorkflow")
+    expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("submitWorkflow(spec: $spec")
+    expect(visit.page.locator(".graphiql-editor-tool")).to_contain_text('"name": "sample"')
 
 
-def test_a_query_runs_with_the_variables_of_its_tab(visit: Visit) -> None:
-    expect(visit.page.locator(".graphiql-editor-tool")).to_contain_text('"name"')
-
+def test_the_sample_is_submitted_read_listed_and_watched_to_its_end(visit: Visit) -> None:
     visit.press_run()
+    run_id = submitted_id(visit)
 
-    expect(visit.response).to_contain_text("Hello, </script><script>alert(1)</script>!")
+    visit.open_tab("GetWorkflow")
+    visit.write_variables({"id": run_id})
+    visit.press_run()
+    expect(visit.response).to_contain_text(f'"id": "{run_id}"')
+    expect(visit.response).to_contain_text('"total": 3')
+
+    visit.open_tab("ListWorkflows")
+    visit.press_run()
+    expect(visit.response).to_contain_text(f'"id": "{run_id}"')
+
+    visit.open_tab("WorkflowUpdates")
+    visit.write_variables({"id": run_id, "after": 0})
+    visit.press_run()
+    expect(visit.response).to_contain_text("WorkflowCompleted")
+    visit.expect_end()
 
 
-def test_the_documentation_shows_the_schema(visit: Visit) -> None:
+def test_updates_are_shown_as_they_happen_also_after_the_server_closed_the_connection(
+    visit: Visit, server: ThreadServer, gate: Gate
+) -> None:
+    run_id = submit(server, document(gated("first"), gated("second", dependsOn=["first"])))
+    visit.open_tab("WorkflowUpdates")
+    visit.write_variables({"id": run_id})
+    visit.press_run()
+    expect(visit.response).to_contain_text('"status": "RUNNING"')
+
+    with visit.page.expect_websocket():
+        assert close_websockets(server) == 1
+    gate.open()
+
+    expect(visit.response).to_contain_text("WorkflowCompleted")
+    visit.expect_end()
+    assert len(visit.websockets) == 2
+
+
+def test_a_subscription_that_is_stopped_leaves_nothing_behind(visit: Visit, server: ThreadServer) -> None:
+    run_id = submit(server, document(gated()))
+    visit.open_tab("WorkflowUpdates")
+    visit.write_variables({"id": run_id})
+    visit.press_run()
+    expect(visit.response).to_contain_text('"status": "RUNNING"')
+
+    visit.page.get_by_role("button", name="Stop query").click()
+
+    visit.expect_end()
+    server.wait_until_idle()
+
+
+def test_the_documentation_opens_a_type(visit: Visit) -> None:
+    documentation = visit.page.locator(".graphiql-doc-explorer")
+
     visit.page.get_by_role("button", name="Show Documentation Explorer").click()
-    visit.page.get_by_role("link", name="Query", exact=True).click()
+    for name in ("Query", "WorkflowRun", "NodeRun"):
+        documentation.get_by_role("link", name=name, exact=True).first.click()
 
-    expect(visit.page.locator(".graphiql-doc-explorer")).to_contain_text("greeting(name: String!)")
+    expect(documentation).to_contain_text("waitingOn")
 
 
 def test_fields_of_the_schema_are_offered_while_typing(visit: Visit) -> None:
     visit.page.get_by_role("button", name="New tab").click()
 
     visit.page.locator(".graphiql-query-editor .CodeMirror").click()
-    visit.page.keyboard.type("{ gree")
+    visit.page.keyboard.type("{ workf")
 
-    expect(visit.page.locator(".CodeMirror-hints")).to_contain_text("greeting")
-
-
-def test_a_subscription_shows_each_update_until_it_is_stopped(visit: Visit) -> None:
-    visit.open_tab("WatchMessages")
-    visit.press_run()
-    expect(visit.response).to_contain_text('"messages": "watching"')
-
-    for text in ("first", "second"):
-        assert post_mutation(visit.url, f'mutation {{ post(text: "{text}") }}') == {"post": 1}
-        expect(visit.response).to_contain_text(f'"messages": "{text}"')
-
-    visit.page.get_by_role("button", name="Stop query").click()
-    expect(visit.page.get_by_role("button", name="Execute query")).to_be_visible()
-
-
-def test_a_subscription_goes_on_after_the_connection_was_lost(visit: Visit) -> None:
-    visit.open_tab("WatchMessages")
-    visit.press_run()
-    expect(visit.response).to_contain_text('"messages": "watching"')
-    post_mutation(visit.url, 'mutation { post(text: "before") }')
-    expect(visit.response).to_contain_text('"messages": "before"')
-
-    post_mutation(visit.url, "mutation { disconnect }")
-
-    expect(visit.response).to_contain_text('"messages": "watching"')
-    assert post_mutation(visit.url, 'mutation { post(text: "after") }') == {"post": 1}
-    expect(visit.response).to_contain_text('"messages": "after"')
+    expect(visit.page.locator(".CodeMirror-hints")).to_contain_text("workflows")
 
 
 def test_the_users_own_tabs_are_there_on_the_next_visit(visit: Visit) -> None:
@@ -292,12 +238,12 @@ def test_the_users_own_tabs_are_there_on_the_next_visit(visit: Visit) -> None:
 
     visit.page.reload()
 
-    expect(visit.page.get_by_role("tab")).to_contain_text(["ReadGreeting", "WatchMessages", "Mine"])
+    expect(visit.page.get_by_role("tab")).to_contain_text([*TABS, "Mine"])
     expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("query Mine")
 
 
 def test_another_graphiql_at_the_same_address_does_not_take_the_place_of_our_tabs(
-    context: BrowserContext, server_url: str
+    context: BrowserContext, server: ThreadServer
 ) -> None:
     theirs = {
         "id": "1",
@@ -311,27 +257,27 @@ def test_another_graphiql_at_the_same_address_does_not_take_the_place_of_our_tab
     page = context.new_page()
     page.add_init_script(f"localStorage.setItem('graphiql:tabState', {json.dumps(state)})")
 
-    page.goto(server_url)
+    page.goto(server.graphql_url)
 
-    expect(page.get_by_role("tab")).to_contain_text(["ReadGreeting", "WatchMessages"])
+    expect(page.get_by_role("tab")).to_contain_text(TABS)
 
 
-def test_a_browser_that_keeps_nothing_shows_the_page_too(context: BrowserContext, server_url: str) -> None:
+def test_a_browser_that_keeps_nothing_shows_the_page_too(context: BrowserContext, server: ThreadServer) -> None:
     page = context.new_page()
     page.add_init_script(
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
     )
 
-    page.goto(server_url)
+    page.goto(server.graphql_url)
 
     expect(page.locator(".graphiql-editor-tool")).to_contain_text('"name"')
 
 
-def test_a_script_that_does_not_load_is_named(context: BrowserContext, server_url: str) -> None:
+def test_a_script_that_does_not_load_is_named(context: BrowserContext, server: ThreadServer) -> None:
     page = context.new_page()
     page.route("**/react.production.min.js", lambda route: route.abort())
 
-    page.goto(server_url)
+    page.goto(server.graphql_url)
 
     expect(page.locator("#graphiql")).to_contain_text("GraphiQL cannot start: React")
 
@@ -346,11 +292,11 @@ def test_dialogs_and_menus_open_under_the_policy(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_follows_the_colours_of_the_system(browser: Browser, server_url: str, scheme: str) -> None:
+def test_the_page_follows_the_colours_of_the_system(browser: Browser, server: ThreadServer, scheme: str) -> None:
     context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
     page = context.new_page()
 
-    page.goto(server_url)
+    page.goto(server.graphql_url)
 
     background = page.locator(".graphiql-container").evaluate("(element) => getComputedStyle(element).backgroundColor")
     context.close()
