@@ -8,8 +8,8 @@ from typing import Final
 
 from gql_app.cli.arguments import parse
 from gql_app.cli.failures import CommandError, ExitCode
-from gql_app.cli.loop import leave
 from gql_app.cli.output import be_lenient, tell
+from gql_app.web.loop import leave
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "list": ("runs", "list_runs"),

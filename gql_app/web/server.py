@@ -19,6 +19,7 @@ from gql_app.settings import Settings
 from gql_app.web.app import create_app
 from gql_app.web.connections import HttpProtocol, WebSocketProtocol
 from gql_app.web.hosts import is_loopback
+from gql_app.web.loop import run
 
 MESSAGE_BYTES: Final = 1 << 20
 """The size of a websocket message beyond which its connection is closed."""
@@ -85,7 +86,8 @@ def serve(settings: Settings, *, tools: Sequence[Tool] = (), out: TextIO = sys.s
 
     with listener:
         try:
-            Server(create_app(settings, tools=tools), on_started=greet).run([listener])
+            server = Server(create_app(settings, tools=tools), on_started=greet)
+            run(server.serve([listener]), make_loop=server.config.get_loop_factory() or asyncio.new_event_loop)
         except KeyboardInterrupt:
             return _INTERRUPTED
     return 0

@@ -98,3 +98,18 @@ def test_any_asgi_server_can_serve_the_application() -> None:
         process.communicate(timeout=LONGEST_WAIT)
 
     assert answer.json()["status"] == "ok"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["deaf", "borrow_a_thread", "block"])
+async def test_a_tool_that_does_not_stop_cannot_keep_it_from_ending(name: str) -> None:
+    hasty = {"GQL_APP_SHUTDOWN_GRACE_SECONDS": "0", "GQL_APP_STOP_GRACE_SECONDS": "0.1"}
+    with server_process("--tools", "tests.support.deaf_tools", **hasty) as server:
+        run_id = submit(server, document({"id": "stuck", "tool": name}))
+        async with server.socket() as client:
+            async for update in client.results(WATCH, {"id": run_id, "after": 0}):
+                if any(event["__typename"] == "AttemptStarted" for event in update["workflowUpdates"]["events"]):
+                    break
+            code = await anyio.to_thread.run_sync(server.stop, signal.SIGTERM)
+
+    assert code == 0

@@ -21,5 +21,9 @@ def test_any_part_is_read_as_it_was_written(after: int, limit: int) -> None:
     assert encode_events(part) == encode_events(LOG[after : after + limit])
 
 
-def test_the_log_of_a_run_of_ten_nodes_takes_less_than_two_kilobytes() -> None:
-    assert CompactLog(finished_log(nodes=10)).size < 2_048
+def test_the_log_of_a_run_of_ten_nodes_takes_less_than_four_kilobytes() -> None:
+    assert CompactLog(finished_log(nodes=10)).size < 4_096
+
+
+def test_a_long_log_takes_a_tenth_of_what_it_is() -> None:
+    assert PACKED.size < len(encode_events(LOG)) / 10

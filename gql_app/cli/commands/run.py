@@ -13,7 +13,6 @@ from gql_app.cli.documents import read_document, read_input
 from gql_app.cli.facts import event_of, problem_of, run_of
 from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.interruption import Interruption
-from gql_app.cli.loop import run as run_loop
 from gql_app.cli.output import reserved_stdout, tell, to_json
 from gql_app.cli.settings import load_settings
 from gql_app.cli.view import make_view
@@ -24,6 +23,7 @@ from gql_app.core.planning import ABSENT
 from gql_app.core.run import RunStatus, WorkflowRun
 from gql_app.core.values import Json
 from gql_app.settings import Settings
+from gql_app.web.loop import run as run_loop
 
 _STOPPING: Final = "Stopping the run; once more leaves at once."
 

@@ -7,13 +7,13 @@ from typing import Final
 import msgspec
 
 from gql_app.cli.failures import CommandError, ExitCode
-from gql_app.cli.loop import run as run_loop
 from gql_app.cli.output import clean, say, tell, to_json
 from gql_app.cli.remote import connected
 from gql_app.cli.table import align
 from gql_app.cli.words import describe_end, describe_problems, describe_state, format_seconds
 from gql_app.client import InvalidDocumentError, NodeRun, WorkflowClient, WorkflowRun
 from gql_app.core.values import Json
+from gql_app.web.loop import run as run_loop
 
 PAGE: Final = 100
 _LISTED: Final = (

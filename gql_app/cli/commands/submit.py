@@ -5,12 +5,12 @@ import argparse
 from gql_app.cli.commands.watch import follow_until_interrupted
 from gql_app.cli.documents import read_document, read_input
 from gql_app.cli.failures import ExitCode
-from gql_app.cli.loop import run as run_loop
 from gql_app.cli.output import say, tell
 from gql_app.cli.remote import connected
 from gql_app.cli.words import describe_problems
 from gql_app.client import InvalidDocumentError
 from gql_app.core.values import Json
+from gql_app.web.loop import run as run_loop
 
 
 def main(options: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ import msgspec
 
 from gql_app.bootstrap import make_registry
 from gql_app.cli.failures import CommandError, ExitCode
-from gql_app.cli.loop import run as run_loop
 from gql_app.cli.output import clean, say, to_json
 from gql_app.cli.remote import connected
 from gql_app.cli.settings import load_settings
@@ -14,6 +13,7 @@ from gql_app.cli.table import align
 from gql_app.client import Tool
 from gql_app.core.errors import InvalidToolError
 from gql_app.core.values import Json
+from gql_app.web.loop import run as run_loop
 
 
 def main(options: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ from gql_app.bootstrap import application
 from gql_app.cli.documents import read_document, read_input
 from gql_app.cli.facts import problem_of
 from gql_app.cli.failures import CommandError, ExitCode
-from gql_app.cli.loop import run as run_loop
 from gql_app.cli.output import clean, say, tell
 from gql_app.cli.remote import connected
 from gql_app.cli.settings import load_settings
@@ -19,6 +18,7 @@ from gql_app.core.errors import InvalidWorkflowError, WorkflowError
 from gql_app.core.planning import ABSENT, layers
 from gql_app.core.values import Json
 from gql_app.settings import Settings
+from gql_app.web.loop import run as run_loop
 
 SHOWN_NAMES: Final = 8
 

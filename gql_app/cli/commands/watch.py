@@ -4,10 +4,10 @@ import argparse
 import asyncio
 
 from gql_app.cli.interruption import Interruption
-from gql_app.cli.loop import run as run_loop
 from gql_app.cli.output import tell
 from gql_app.cli.remote import connected, follow
 from gql_app.client import WorkflowClient
+from gql_app.web.loop import run as run_loop
 
 
 def main(options: argparse.Namespace) -> int:

@@ -1,23 +1,25 @@
-"""Runs a command's coroutine and ends in bounded time, whatever tools have left behind."""
+"""Runs the coroutine of a server or a command and ends in bounded time, whatever tools have left behind."""
 
 import asyncio
 import os
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, TypeVar
 
 T = TypeVar("T")
 GRACE_SECONDS: Final = 1.0
 
 
-def run(work: Coroutine[None, None, T]) -> T:
+def run(
+    work: Coroutine[None, None, T], *, make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+) -> T:
     """Run a coroutine on a loop of its own. Tasks that are left are cancelled, and abandoned if they do not end.
 
     Unlike `asyncio.run`, it waits neither for a task that swallows its cancellation nor for the threads of the loop.
     """
-    loop = asyncio.new_event_loop()
+    loop = make_loop()
     try:
         return loop.run_until_complete(work)
     finally:
