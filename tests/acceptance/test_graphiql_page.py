@@ -176,7 +176,7 @@ def test_the_sample_is_submitted_read_listed_and_watched_to_its_end(visit: Visit
     visit.open_tab("WorkflowUpdates")
     visit.write_variables({"id": run_id, "after": 0})
     visit.press_run()
-    expect(visit.response).to_contain_text("WorkflowCompleted")
+    expect(visit.response).to_contain_text('"sequence": 9')
     visit.expect_end()
 
 
@@ -193,7 +193,7 @@ def test_updates_are_shown_as_they_happen_also_after_the_server_closed_the_conne
         assert close_websockets(server) == 1
     gate.open()
 
-    expect(visit.response).to_contain_text("WorkflowCompleted")
+    expect(visit.response).to_contain_text('"sequence": 7')
     visit.expect_end()
     assert len(visit.websockets) == 2
 
