@@ -231,7 +231,7 @@ class Caller:
 async def resolve(template: Template, run: WorkflowRun, repository: RunRepository) -> Json:
     """Evaluate a template in a run. Raises `ExpressionError`."""
     if not template.expressions:
-        return template.value
+        return template.evaluate({})
     stored = {
         value.sha256: await repository.value(run.namespace, run.run_id, value.sha256)
         for value in values_of(run, template.paths)
