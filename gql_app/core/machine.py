@@ -296,7 +296,7 @@ class Turn:
         if node is None:
             return
         seconds = self.run.plan.nodes[node.index].timeout.attempt_seconds
-        if seconds is not None and self.now >= _after(node.attempts[-1].started_at, seconds):
+        if seconds is not None and (self.now - node.attempts[-1].started_at).total_seconds() >= seconds:
             self._time_out(node, Timeout.ATTEMPT, seconds, draw=0.5)
             return
         self.slots.release(signal.node)

@@ -20,7 +20,7 @@ from gql_app.core.plan import NodePlan
 from gql_app.core.run import WorkflowRun
 from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import AttemptErred, AttemptStopped, AttemptSucceeded, Signal
-from gql_app.core.values import Json
+from gql_app.core.values import NULL, Json, Value
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.engine.threads import run_in_thread
 from gql_app.ports import Clock, RunRepository, Tool, ToolContext, Tools
@@ -134,11 +134,8 @@ class Caller:
             if call.stopped():
                 signal = AttemptStopped(node=call.node, attempt=call.attempt)
             else:
-                data = encode_output(await self._work(call, run, plan), self._settings.maximum_output_bytes)
-                output = as_value(data)
-                if output.sha256 is not None:
-                    values[output.sha256] = data
-                    self._check_room(run, output.size)
+                result = await self._work(call, run, plan)
+                output = NULL if result is None else self._encode(run, result, values)
                 signal = AttemptSucceeded(node=call.node, attempt=call.attempt, output=output)
         except BaseException as error:  # noqa: BLE001 - an edge: whatever a tool raises ends its attempt and nothing else
             signal = self._ended_by(call, error)
@@ -152,6 +149,15 @@ class Caller:
         if isinstance(error, asyncio.CancelledError) and call.stopped():
             return AttemptStopped(node=call.node, attempt=call.attempt)
         return AttemptErred(node=call.node, attempt=call.attempt, error=as_failure(error), draw=self._random())
+
+    def _encode(self, run: WorkflowRun, result: Json, values: dict[str, bytes]) -> Value:
+        """Make a value of what a tool returned; one that is to be stored is put in `values`."""
+        data = encode_output(result, self._settings.maximum_output_bytes)
+        output = as_value(data)
+        if output.sha256 is not None:
+            values[output.sha256] = data
+            self._check_room(run, output.size)
+        return output
 
     def _check_room(self, run: WorkflowRun, size: int) -> None:
         room = self._settings.maximum_run_bytes - run.value_bytes

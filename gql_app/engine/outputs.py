@@ -15,8 +15,6 @@ _STRICT: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATET
 
 def encode_output(result: Json, maximum_bytes: int) -> bytes:
     """Encode what a tool returned. Raises `InvalidOutputError` for what is not JSON or is over `maximum_bytes`."""
-    if result is None:
-        return b"null"
     try:
         data = orjson.dumps(result, option=_STRICT)
     except TypeError as error:

@@ -37,6 +37,8 @@ class Arguments:
             raise InvalidInputError(f"The input must be an object, not {_kind(value)}.")
         if self._known is not None and (unknown := value.keys() - self._known):
             raise InvalidInputError(self._refusal(unknown))
+        if self._known is not None and not self._known and self._whole is None:
+            return {}
         model = self._validate(value)
         if self._whole is not None:
             return {self._whole: model}
