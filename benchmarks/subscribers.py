@@ -152,7 +152,8 @@ def submit(server: ProcessServer, document: Json) -> str:
 
 
 def _chain(steps: int) -> Json:
-    nodes = [{"id": f"n{i}", "tool": "gate.wait", "dependsOn": [f"n{i - 1}"] if i else []} for i in range(steps)]
+    wait = {"tool": "gate.wait", "timeout": {"attemptSeconds": None}}
+    nodes = [{"id": f"n{i}", **wait, "dependsOn": [f"n{i - 1}"] if i else []} for i in range(steps)]
     return {"name": "watched", "nodes": nodes}
 
 
