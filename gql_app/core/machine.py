@@ -36,8 +36,9 @@ from gql_app.core.events import (
     WorkflowStopping,
     WorkflowTimedOut,
 )
+from gql_app.core.fold import evolve
 from gql_app.core.ids import NodeKey
-from gql_app.core.run import NodeRun, NodeStatus, RunStatus, WorkflowRun, evolve
+from gql_app.core.run import NodeRun, NodeStatus, RunStatus, WorkflowRun
 from gql_app.core.signals import (
     AttemptErred,
     AttemptStopped,

@@ -8,8 +8,9 @@ from typing import Final
 
 from gql_app.core.errors import OverloadedError, WorkflowNotFoundError
 from gql_app.core.events import RunEvent
+from gql_app.core.fold import fold
 from gql_app.core.ids import Namespace, RunId
-from gql_app.core.run import WorkflowRun, fold
+from gql_app.core.run import WorkflowRun
 from gql_app.core.signals import Begin, CancelRequested, ShuttingDown, Signal
 from gql_app.engine.calls import Caller
 from gql_app.engine.driver import RunDriver

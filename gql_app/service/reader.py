@@ -8,8 +8,9 @@ from typing import Final, TypeAlias
 from gql_app.core.codec import encode_event
 from gql_app.core.errors import WorkflowNotFoundError
 from gql_app.core.events import RunEvent, WorkflowSubmitted
+from gql_app.core.fold import evolve, fold
 from gql_app.core.ids import Namespace, NodeKey, RunId
-from gql_app.core.run import NodeRun, WorkflowRun, evolve, fold
+from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.ports import RunRepository
 from gql_app.service.answers import Update
 

@@ -7,8 +7,8 @@ import pytest
 
 from gql_app.core.errors import WorkflowNotFoundError
 from gql_app.core.events import RunEvent
+from gql_app.core.fold import fold
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
-from gql_app.core.run import fold
 from gql_app.service.reader import CACHED_NODES, CACHED_RUNS, CACHED_UPDATES, UPDATE_EVENTS, RunReader
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from gql_app.core.events import Failure, RunEvent, WorkflowSubmitted
+from gql_app.core.fold import begin
 from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey, RunId
 from gql_app.core.machine import Step, advance
 from gql_app.core.plan import NodePlan, Plan
-from gql_app.core.run import NodeRun, NodeStatus, WorkflowRun, begin
+from gql_app.core.run import NodeRun, NodeStatus, WorkflowRun
 from gql_app.core.signals import (
     AttemptErred,
     AttemptStopped,

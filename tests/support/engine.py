@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gql_app.core.events import RunEvent
+from gql_app.core.fold import fold
 from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey, RunId, make_run_id
 from gql_app.core.plan import NodePlan, ToolDefinition
-from gql_app.core.run import NodeRun, WorkflowRun, fold
+from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.core.values import NULL, Json, Value
 from gql_app.engine.executor import AsyncioExecutor
 from gql_app.ports import Clock, RunRepository, Tool, ToolContext

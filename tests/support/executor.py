@@ -7,9 +7,10 @@ import msgspec
 
 from gql_app.core.errors import OverloadedError, WorkflowNotFoundError
 from gql_app.core.events import Failure
+from gql_app.core.fold import fold
 from gql_app.core.ids import Namespace, NodeKey, RunId
 from gql_app.core.machine import advance
-from gql_app.core.run import WorkflowRun, fold
+from gql_app.core.run import WorkflowRun
 from gql_app.core.signals import (
     AttemptErred,
     AttemptStopped,

@@ -20,10 +20,11 @@ from gql_app.core.events import (
     RunEvent,
     SlotLimit,
 )
+from gql_app.core.fold import begin, evolve, fold
 from gql_app.core.ids import NodeKey
 from gql_app.core.machine import Turn
 from gql_app.core.plan import NodePlan, Plan
-from gql_app.core.run import NodeStatus, begin, evolve, fold
+from gql_app.core.run import NodeStatus
 from gql_app.core.signals import (
     AttemptErred,
     AttemptStopped,
