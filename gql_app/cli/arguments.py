@@ -25,11 +25,18 @@ Every setting can be given as an environment variable too: GQL_APP_URL, GQL_APP_
 GQL_APP_MAXIMUM_NODES … NO_COLOR turns colours off. `gql-app COMMAND --help` says more about a command.
 """
 
+_SCHEMA: Final = "schema"
+"""Where the published files are, seen from the repository."""
+
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the arguments. Raises `SystemExit` for those that are wrong, and after help."""
     parser = make_parser()
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if options.command == "schema":
+        _find_directory(options, rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command in {"run", "validate"}:
         _find_file(parser, options)
     return options
@@ -241,10 +248,18 @@ def _schema(commands: _Commands) -> None:
         "write what is published of the API",
         "gql-app schema export",
         "gql-app schema export --check",
+        "gql-app schema export --check published",
     )
     parser.add_argument("action", choices=["export"], help="write the GraphQL schema and the named operations")
-    parser.add_argument("directory", nargs="?", default="schema", help="where to (default: schema)")
+    parser.add_argument("directory", nargs="?", help=f"where to (default: {_SCHEMA})")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not up to date")
+
+
+def _find_directory(options: argparse.Namespace, rest: list[str]) -> None:
+    """Take the directory from behind an option too, where argparse does not look for it: `export --check DIR`."""
+    if options.directory is None and rest and not rest[0].startswith("-"):
+        options.directory = rest.pop(0)
+    options.directory = options.directory or _SCHEMA
 
 
 def _find_file(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -25,9 +25,30 @@ def test_tools_and_the_document_may_stand_in_any_order(arguments: list[str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("arguments", "directory"),
+    [
+        (["export"], "schema"),
+        (["export", "--check"], "schema"),
+        (["export", "--check", "published"], "published"),
+        (["export", "published", "--check"], "published"),
+        (["--check", "export", "published"], "published"),
+    ],
+)
+def test_the_directory_of_the_schema_may_stand_before_or_behind_the_option(
+    arguments: list[str], directory: str
+) -> None:
+    options = parse(["schema", *arguments])
+
+    assert (options.directory, options.check) == (directory, "--check" in arguments)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         [],
+        ["schema", "export", "--check", "a", "b"],
+        ["schema", "export", "--chek"],
+        ["show", "id", "more"],
         ["nope"],
         ["run"],
         ["run", "--tools", "a"],
