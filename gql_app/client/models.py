@@ -109,6 +109,15 @@ class RunEvent(Model, frozen=True, kw_only=True):
     limit: str | None = None
     outcome: str | None = None
     cause: str | None = None
+    stop_error: Failure | None = None
+    lost_reason: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take `error` and `reason` from the names they have where GraphQL does not let them have these."""
+        if self.error is None and self.stop_error is not None:
+            msgspec.structs.force_setattr(self, "error", self.stop_error)
+        if self.reason is None and self.lost_reason is not None:
+            msgspec.structs.force_setattr(self, "reason", self.lost_reason)
 
 
 class WorkflowUpdate(Model, frozen=True, kw_only=True):
