@@ -1,6 +1,10 @@
 """`gql-app tools`: tells which tools nodes can call."""
 
 import argparse
+from collections.abc import Iterator, Sequence
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import Final
 
 import msgspec
 
@@ -9,11 +13,14 @@ from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.output import clean, say, to_json
 from gql_app.cli.remote import connected
 from gql_app.cli.settings import load_settings
-from gql_app.cli.table import align
 from gql_app.client import Tool
 from gql_app.core.errors import InvalidToolError
 from gql_app.core.values import Json
 from gql_app.web.loop import run as run_loop
+
+WIDTH: Final = 100
+LEAST_WIDTH: Final = 40
+LONGEST_NAME: Final = 24
 
 
 def main(options: argparse.Namespace) -> int:
@@ -22,7 +29,9 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         say(to_json([msgspec.to_builtins(tool) for tool in tools]))
     else:
-        say(align([(tool.name, _fields(tool.input_schema), _first_line(tool.description)) for tool in tools]))
+        width = max(LEAST_WIDTH, min(WIDTH, get_terminal_size((WIDTH, 0)).columns))
+        for line in _lines(tools, width):
+            say(line)
     return ExitCode.OK
 
 
@@ -49,6 +58,17 @@ def _tools_here(modules: list[str]) -> list[Tool]:
 async def _tools_there(url: str) -> list[Tool]:
     async with connected(url) as client:
         return list(await client.tools())
+
+
+def _lines(tools: Sequence[Tool], width: int) -> Iterator[str]:
+    """Tell what each tool does, beside its name, and below what it takes."""
+    room = min(LONGEST_NAME, max((len(tool.name) for tool in tools), default=0)) + 2
+    for tool in tools:
+        does = wrap(_first_line(tool.description), width - room, break_long_words=False) or [""]
+        takes = wrap(_fields(tool.input_schema), width - room, break_long_words=False, break_on_hyphens=False)
+        yield f"{tool.name:<{room - 2}}  {does[0]}".rstrip()
+        for line in (*does[1:], *takes):
+            yield f"{'':{room}}{line}"
 
 
 def _fields(schema: Json) -> str:
