@@ -7,7 +7,7 @@ from gql_app.cli.board import RemoteBoard
 from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.output import say, tell, to_json
 from gql_app.cli.view import make_view
-from gql_app.cli.words import describe_end, format_seconds
+from gql_app.cli.words import add_sentence, describe_delay, describe_end
 from gql_app.client import ClientError, InvalidDocumentError, WorkflowClient
 
 
@@ -45,4 +45,4 @@ async def follow(client: WorkflowClient, run_id: str, after: int) -> int:
 
 
 def _tell_loss(reason: str, delay: float) -> None:
-    tell(f"The connection was lost: {reason}. Trying again in {format_seconds(delay)}.")
+    tell(f"{add_sentence(f'The connection was lost: {reason}', f'trying again {describe_delay(delay)}')}.")

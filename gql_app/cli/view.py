@@ -13,8 +13,8 @@ from rich.live import Live
 
 from gql_app.cli.board import Board
 from gql_app.cli.frame import draw
+from gql_app.cli.narration import Narrator
 from gql_app.cli.output import clean
-from gql_app.cli.words import describe_event
 from gql_app.client import RunEvent
 
 FRAMES_PER_SECOND = 8
@@ -33,6 +33,7 @@ class PlainView:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._narrator = Narrator()
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +48,7 @@ class PlainView:
         for event in events:
             at = event.at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
             where = event.node_id or f"({clean(board.name, 40)})"
-            self._stream.write(f"{at}Z  {where:<16}  {describe_event(event)}\n")
+            self._stream.write(f"{at}Z  {where:<16}  {self._narrator.describe(event)}\n")
         self._stream.flush()
 
 

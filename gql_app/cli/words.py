@@ -5,69 +5,34 @@ from datetime import datetime
 from typing import Final
 
 from gql_app.cli.output import clean
-from gql_app.client import Failure, NodeRun, Problem, RunEvent, WaitingOn, WorkflowRun
+from gql_app.client import Failure, NodeRun, Problem, WaitingOn, WorkflowRun
 
 NAMED_NODES: Final = 3
 SHOWN_FAILURES: Final = 20
 
-_LIMITS: Final = {
+LIMITS: Final = {
     "WORKFLOW": "of the workflow (maximumConcurrency)",
     "PROCESSES": "for a process (all are in use)",
     "EXECUTOR": "of the executor (all are in use)",
 }
-_SKIPPED: Final = {
+"""Which slots there are beside those of a tool."""
+
+SKIPPED: Final = {
     "CONDITION_FALSE": "its condition is false",
     "DEPENDENCY_UNAVAILABLE": "it reads the output of a node that has none",
     "WORKFLOW_STOPPING": "the workflow is stopping",
 }
-_EVENTS: Final = {
-    "WorkflowSubmitted": "submitted",
-    "WorkflowStarted": "started",
-    "WorkflowStopping": "stopping",
-    "WorkflowCompleted": "completed",
-    "WorkflowFailed": "failed",
-    "WorkflowCancelled": "cancelled",
-    "WorkflowTimedOut": "timed out",
-    "NodeReused": "completed in the run before",
-    "NodeQueued": "waits for a slot",
-    "NodeCompleted": "completed",
-    "NodeFailed": "failed",
-    "NodeSkipped": "skipped",
-    "NodeCancelled": "cancelled",
-    "AttemptStarted": "started",
-    "AttemptFailed": "failed",
-    "AttemptTimedOut": "timed out",
-    "AttemptLost": "lost",
-    "AttemptCancelled": "cancelled",
-}
-
-
-def describe_event(event: RunEvent) -> str:
-    """Say what happened, in one line."""
-    what = _EVENTS.get(event.kind, event.kind)
-    if event.kind == "NodeQueued" and event.limit:
-        what = f"waits for a slot {_LIMITS.get(event.limit, 'of its tool')}"
-    if event.attempt is not None:
-        ended = event.kind == "NodeCompleted"
-        what = f"{what} (attempt {event.attempt})" if ended else f"attempt {event.attempt} {what}"
-    parts = [what]
-    if event.kind == "NodeSkipped" and event.reason:
-        cause = f" ({event.cause})" if event.cause else ""
-        parts = [f"skipped: {_SKIPPED.get(event.reason, event.reason)}{cause}"]
-    if event.outcome:
-        parts = [f"{what}, will be {event.outcome}"]
-    if event.retry_state:
-        parts = [f"{what} ({event.retry_state})"]
-    if event.error:
-        parts = [f"{parts[0]}: {describe_failure(event.error)}"]
-    if event.retry_at:
-        parts.append(f"next attempt in {format_seconds(seconds_to(event.retry_at, event.at))}")
-    return "; ".join(parts)
+"""Why a node is skipped."""
 
 
 def describe_failure(failure: Failure) -> str:
     """Say why something failed, in one line."""
     return clean(f"{failure.type}: {failure.message}" if failure.message else failure.type)
+
+
+def describe_cause(failure: Failure) -> str:
+    """Say why a run ended. That it was cancelled says its status, so only who did it and why is told; maybe nothing."""
+    return clean(failure.message) if failure.type == "Cancelled" else describe_failure(failure)
 
 
 def describe_state(node: NodeRun, now: datetime) -> str:
@@ -77,7 +42,7 @@ def describe_state(node: NodeRun, now: datetime) -> str:
         last = f" (after {describe_failure(node.error)})" if node.error else ""
         return waits + last
     if node.skip_reason:
-        return _SKIPPED.get(node.skip_reason, node.skip_reason)
+        return SKIPPED.get(node.skip_reason, node.skip_reason)
     if node.error:
         state = f" ({node.retry_state})" if node.retry_state else ""
         return describe_failure(node.error) + state
@@ -86,16 +51,27 @@ def describe_state(node: NodeRun, now: datetime) -> str:
 
 def describe_end(run: WorkflowRun) -> list[str]:
     """Say how a run ended that did not complete, and which nodes failed and why nothing was tried again."""
-    error = f": {describe_failure(run.error)}" if run.error else ""
-    lines = [f"Run {run.id} is {run.status}{error}"]
     failed = [node for node in run.nodes if node.status == "FAILED"]
-    for node in failed[:SHOWN_FAILURES]:
+    shown = failed[:SHOWN_FAILURES]
+    lines = [f"Run {run.id} is {run.status}{_describe_reason(run.error, shown)}"]
+    for node in shown:
         attempts = "1 attempt" if node.attempt == 1 else f"{node.attempt} attempts"
         why = describe_failure(node.error) if node.error else "failed"
         lines.append(f"  {node.id}: {why} ({node.retry_state or 'FAILED'} after {attempts})")
-    if len(failed) > SHOWN_FAILURES:
-        lines.append(f"  … and {len(failed) - SHOWN_FAILURES} more")
+    if len(failed) > len(shown):
+        lines.append(f"  … and {len(failed) - len(shown)} more")
     return lines
+
+
+def _describe_reason(error: Failure | None, shown: Iterable[NodeRun]) -> str:
+    """Say why a run ended; if a node that is shown says it, only which one."""
+    if error is None:
+        return ""
+    told = describe_failure(error)
+    if any(node.id == error.node_id and node.error and describe_failure(node.error) == told for node in shown):
+        return f" because of {error.node_id}"
+    cause = describe_cause(error)
+    return f": {cause}" if cause else ""
 
 
 def describe_problems(problems: Iterable[Problem]) -> list[str]:
@@ -122,6 +98,18 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def describe_delay(seconds: float) -> str:
+    """Say when something comes that is so far away."""
+    return "now" if seconds < 0.05 else f"in {format_seconds(seconds)}"
+
+
+def add_sentence(text: str, sentence: str) -> str:
+    """Go on after a text that may be a sentence itself."""
+    if text.endswith((".", "!", "?", "…")):
+        return f"{text} {sentence[:1].upper()}{sentence[1:]}"
+    return f"{text}; {sentence}"
+
+
 def seconds_to(instant: datetime, now: datetime) -> float:
     """Tell how long it takes until then; nothing if it is past."""
     return max(0.0, (instant - now).total_seconds())
@@ -129,9 +117,9 @@ def seconds_to(instant: datetime, now: datetime) -> float:
 
 def _describe_wait(wait: WaitingOn, now: datetime) -> str:
     if wait.until is not None:
-        return f"next attempt in {format_seconds(seconds_to(wait.until, now))}"
+        return f"next attempt {describe_delay(seconds_to(wait.until, now))}"
     if wait.limit is not None:
-        return f"waits for a slot {_LIMITS.get(wait.limit) or f'of the tool {wait.tool}'}"
+        return f"waits for a slot {LIMITS.get(wait.limit) or f'of the tool {wait.tool}'}"
     names = ", ".join(wait.node_ids[:NAMED_NODES])
     more = len(wait.node_ids) - NAMED_NODES
     return f"waits for {names}" + (f" and {more} more" if more > 0 else "")

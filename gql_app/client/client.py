@@ -140,14 +140,14 @@ class WorkflowClient:
                 reason, delay = "the subscription ended before the run", 0.0
             except ConnectionLostError as error:
                 if not place.connected:
-                    message = f"{error}. Is the server running? See `gql-app serve`."
+                    message = f"{str(error).removesuffix('.')}. Is the server running? See `gql-app serve`."
                     raise ConnectionFailedError(self.url, message) from None
                 reason, delay = str(error), 0.0
             except ServerOverloadedError as error:
                 reason, delay = str(error), error.retry_after_seconds
             failures += 1
             if failures > self._backoff.maximum_attempts:
-                message = f"{reason}; {self._backoff.maximum_attempts} attempts to come back failed."
+                message = f"{reason.removesuffix('.')}; {self._backoff.maximum_attempts} attempts to come back failed."
                 raise ConnectionFailedError(self.url, message)
             delay = max(delay, self._backoff.delay(failures, random.random()))
             lost(reason, delay)

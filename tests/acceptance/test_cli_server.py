@@ -114,6 +114,40 @@ def test_a_run_that_fails_is_told_and_retried(gql_app: GqlApp, tmp_path: Path) -
     assert any("completed in the run before" in line for line in watched.lines)
 
 
+def test_watching_tells_what_running_here_tells(gql_app: GqlApp, tmp_path: Path) -> None:
+    failing = {"times": 9, "type": "Boom", "message": "It broke."}
+    document = write_document(
+        tmp_path,
+        node("first", "echo"),
+        node("off", "echo", dependsOn=["first"], when="${ false }"),
+        node("behind", "echo", {"value": "${ nodes.off.output }"}),
+        node("broken", "fail", failing, dependsOn=["behind"], retry={"maximumAttempts": 1}),
+        node("never", "echo", dependsOn=["broken"]),
+        maximumConcurrency=1,
+    )
+
+    here = gql_app("run", document)
+    there = gql_app("watch", gql_app("submit", document).out.strip())
+
+    assert [line.split(maxsplit=1)[1] for line in there.lines[-5:]] == [
+        "stopping, will be FAILED because of broken",
+        "skipped: the workflow is stopping",
+        "failed because of broken",
+        there.lines[-2].split(maxsplit=1)[1],
+        "Boom: It broke. (MAXIMUM_ATTEMPTS_REACHED after 1 attempt)",
+    ]
+    assert "behind            skipped: it reads the output of a node that has none (off)" in there.lines
+    assert there.lines[:-2] == here.lines[:-2]
+
+
+def test_watching_tells_for_which_slot_a_node_waits(gql_app: GqlApp, tmp_path: Path) -> None:
+    document = write_document(tmp_path, node("a", "echo"), node("b", "echo"), maximumConcurrency=1)
+
+    watched = gql_app("watch", gql_app("submit", document).out.strip())
+
+    assert any(line.endswith("waits for a slot of the workflow (maximumConcurrency)") for line in watched.lines)
+
+
 def test_a_run_is_shown_and_cancelled(gql_app: GqlApp, tmp_path: Path) -> None:
     document = write_document(tmp_path, node("a", "fail", HANG), node("b", "echo", dependsOn=["a"]))
     run_id = gql_app("submit", document).out.strip()
@@ -129,7 +163,8 @@ def test_a_run_is_shown_and_cancelled(gql_app: GqlApp, tmp_path: Path) -> None:
     assert cancelled.code == 0
     assert cancelled.out.startswith(run_id)
     assert watched.code == 1
-    assert "wrong input" in watched.lines[-1]
+    assert watched.lines[-1] == f"Run {run_id} is CANCELLED: wrong input"
+    assert any(line.endswith("stopping, will be CANCELLED: wrong input") for line in watched.lines)
     assert (again.code, "already finished: CANCELLED" in again.err) == (1, True)
     assert json.loads(gql_app("show", run_id, "--json").out)["status"] == "CANCELLED"
 
@@ -178,7 +213,19 @@ def test_the_tools_of_the_server_are_those_of_this_process(gql_app: GqlApp, serv
     names = [tool["name"] for tool in here.output]
     assert [tool["name"] for tool in there.output] == names
     assert names == sorted(names)
-    assert [line.split()[0] for line in gql_app("tools").out.splitlines()] == names
+
+
+def test_the_tools_are_told_in_lines_that_fit(
+    gql_app: GqlApp, server: ThreadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    names = [tool["name"] for tool in gql_app("tools", "--json").output]
+
+    lines = gql_app("tools").out.splitlines()
+
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == names
+    assert max(map(len, lines)) <= 100
+    assert "                 {template, values?}" in lines
 
 
 @pytest.mark.parametrize("command", ["watch", "show", "cancel", "retry"])

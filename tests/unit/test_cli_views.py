@@ -8,12 +8,21 @@ from rich.console import Console
 from gql_app.cli.board import LocalBoard
 from gql_app.cli.facts import event_of, node_of, run_of
 from gql_app.cli.frame import choose, draw, summarize
+from gql_app.cli.narration import Narrator
 from gql_app.cli.output import clean
 from gql_app.cli.view import PlainView
-from gql_app.cli.words import describe_end, describe_event, describe_problems, describe_state, format_seconds
-from gql_app.client import Problem
+from gql_app.cli.words import (
+    add_sentence,
+    describe_delay,
+    describe_end,
+    describe_problems,
+    describe_state,
+    format_seconds,
+)
+from gql_app.client import Failure, Problem, RunEvent, WorkflowRun
 from gql_app.core.ids import NodeKey
-from gql_app.core.signals import CancelRequested, Evaluated, EvaluationTarget
+from gql_app.core.signals import CancelRequested, Evaluated, EvaluationTarget, TimerKind
+from gql_app.core.spec import RetryPolicy
 from gql_app.testing.virtual_time import NOON
 from tests.support.builders import ONCE, Story, node
 
@@ -23,6 +32,11 @@ def frame(story: Story, *, height: int = 24, width: int = 100) -> list[str]:
     console = Console(file=stream, width=width, color_system=None)
     console.print(draw(LocalBoard(story.run), story.now, height))
     return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def narrated(story: Story) -> list[str]:
+    narrator = Narrator()
+    return [narrator.describe(event_of(event)) for event in story.log]
 
 
 def test_a_frame_tells_status_attempt_time_and_why_each_node_waits() -> None:
@@ -83,26 +97,71 @@ def test_a_line_tells_when_where_and_what_for_every_event() -> None:
         "12:00:00.000Z  (test)            started",
         "12:00:00.000Z  fetch             attempt 1 started",
         "12:00:01.250Z  fetch             attempt 1 failed: Boom: it broke",
-        "12:00:01.250Z  fetch             failed (MAXIMUM_ATTEMPTS_REACHED): Boom: it broke",
-        "12:00:01.250Z  (test)            stopping, will be FAILED: Boom: it broke",
+        "12:00:01.250Z  fetch             failed (MAXIMUM_ATTEMPTS_REACHED)",
+        "12:00:01.250Z  (test)            stopping, will be FAILED because of fetch",
         "12:00:01.250Z  report            skipped: the workflow is stopping",
-        "12:00:01.250Z  (test)            failed: Boom: it broke",
+        "12:00:01.250Z  (test)            failed because of fetch",
     ]
 
 
 def test_a_retry_and_a_skip_are_explained() -> None:
     story = Story(node("a"), node("b", when="false"), node("c", reads=["b"]))
     story.fail("a", retry_after=90.0)
-    skipped = story.tell(Evaluated(target=EvaluationTarget.WHEN, node=NodeKey("b"), truth=False))
+    story.tell(Evaluated(target=EvaluationTarget.WHEN, node=NodeKey("b"), truth=False))
 
-    told = [describe_event(event_of(event)) for event in story.log if event.sequence > 3]
+    told = narrated(story)
 
     assert "attempt 1 failed: Boom: it broke; next attempt in 1 min 30 s" in told
-    assert [describe_event(event_of(event)) for event in skipped] == [
+    assert told[-2:] == [
         "skipped: its condition is false",
         "skipped: it reads the output of a node that has none (b)",
     ]
     assert describe_state(node_of(story.run, story["c"]), NOON) == "it reads the output of a node that has none"
+
+
+def test_an_error_is_told_by_every_attempt_that_has_it_and_not_again() -> None:
+    story = Story(node("fetch", retry=RetryPolicy(maximum_attempts=2)))
+    story.fail("fetch", retry_after=1.0)
+    story.fire(TimerKind.RETRY, "fetch", after=1.0)
+    story.fail("fetch")
+
+    told = narrated(story)
+
+    assert [line for line in told if "it broke" in line] == [
+        "attempt 1 failed: Boom: it broke; next attempt in 1.0 s",
+        "attempt 2 failed: Boom: it broke",
+    ]
+
+
+def test_an_error_that_no_attempt_told_is_told_with_the_node() -> None:
+    failure = Failure(type="QueueTimeout", message="It waited too long.", node_id="a")
+    failed = RunEvent(kind="NodeFailed", sequence=3, at=NOON, node_id="a", error=failure, retry_state="TIMEOUT")
+
+    assert Narrator().describe(failed) == "failed (TIMEOUT): QueueTimeout: It waited too long."
+
+
+def test_an_end_whose_node_was_not_watched_tells_its_error() -> None:
+    failure = Failure(type="Boom", message="It broke.", node_id="a")
+
+    told = Narrator().describe(RunEvent(kind="WorkflowFailed", sequence=9, at=NOON, error=failure))
+
+    assert told == "failed: Boom: It broke."
+
+
+def test_a_lost_attempt_tells_how_it_was_lost() -> None:
+    lost = RunEvent(kind="AttemptLost", sequence=4, at=NOON, node_id="a", attempt=1, lost_reason="CRASH")
+
+    assert Narrator().describe(lost) == "attempt 1 lost (CRASH)"
+
+
+def test_a_sentence_is_followed_by_a_sentence() -> None:
+    assert add_sentence("failed: it broke", "next attempt now") == "failed: it broke; next attempt now"
+    assert add_sentence("failed: It broke.", "next attempt now") == "failed: It broke. Next attempt now"
+    assert add_sentence("failed: Why?", "next attempt now") == "failed: Why? Next attempt now"
+
+
+def test_what_is_due_comes_now() -> None:
+    assert [describe_delay(0.04), describe_delay(0.06)] == ["now", "in 0.1 s"]
 
 
 def test_the_end_names_every_failed_node_and_why_it_was_not_tried_again() -> None:
@@ -110,7 +169,7 @@ def test_the_end_names_every_failed_node_and_why_it_was_not_tried_again() -> Non
     story.fail("fetch", retryable=False)
 
     assert describe_end(run_of(story.run)) == [
-        f"Run {story.run.run_id} is FAILED: Boom: it broke",
+        f"Run {story.run.run_id} is FAILED because of fetch",
         "  fetch: Boom: it broke (NON_RETRYABLE_ERROR after 1 attempt)",
     ]
 
@@ -120,10 +179,16 @@ def test_the_end_of_a_cancelled_run_tells_the_reason() -> None:
     story.tell(CancelRequested(reason="wrong input"))
     story.stopped("fetch")
 
-    [line] = describe_end(run_of(story.run))
+    assert describe_end(run_of(story.run)) == [f"Run {story.run.run_id} is CANCELLED: wrong input"]
+    assert "stopping, will be CANCELLED: wrong input" in narrated(story)
 
-    assert "is CANCELLED" in line
-    assert "wrong input" in line
+
+def test_the_end_tells_an_error_that_is_no_nodes_that_is_shown() -> None:
+    failure = Failure(type="WorkflowTimeout", message="Too late.")
+
+    assert describe_end(WorkflowRun(id="x", status="TIMED_OUT", error=failure)) == [
+        "Run x is TIMED_OUT: WorkflowTimeout: Too late."
+    ]
 
 
 def test_a_problem_is_told_with_code_place_and_way_out() -> None:
