@@ -118,6 +118,18 @@ def test_every_link_leads_somewhere() -> None:
     assert [target for target in local if not (REPOSITORY / target).exists()] == []
 
 
+def test_every_type_of_error_of_ours_is_named() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for package in ("core", "engine", "tools")
+        for path in (REPOSITORY / "gql_app" / package).glob("*.py")
+    )
+
+    types = set(re.findall(r'(?:Failure\(|type=)"([A-Z]\w+)"', code))
+    assert len(types) > 10
+    assert {name for name in types if f"`{name}`" not in README} == set()
+
+
 def rows(heading: str) -> dict[str, str]:
     """Read the table whose first row begins with `heading`: the default by the name in the first column."""
     table = README.partition(f"| {heading} ")[2].partition("\n\n")[0]
