@@ -11,7 +11,7 @@ from gql_app.core.expressions import Path, compile_expression, compile_template
 from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import Evaluate, Evaluated, EvaluationTarget, Signal
-from gql_app.core.values import Json, Value
+from gql_app.core.values import Json
 from gql_app.engine.calls import as_failure
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.ports import RunRepository
@@ -46,8 +46,8 @@ class Evaluations:
         except Exception as error:  # noqa: BLE001 - an edge: the expression was checked by another version of us
             self._refuse(command, error)
             return
-        values = self._sink_values() if paths is None else values_of(self._run, paths)
-        missing = {value.sha256 for value in values if value.sha256 is not None and value.sha256 not in self._fresh}
+        values = [node.output for node in self._sinks()] if paths is None else values_of(self._run, paths)
+        missing = {value.sha256 for value in values if value.sha256 is not None} - self._fresh.keys()
         if missing:
             task = asyncio.create_task(self._fetch_and_evaluate(command, paths, missing))
             self._tasks.add(task)
@@ -76,9 +76,6 @@ class Evaluations:
     def _sinks(self) -> list[NodeRun]:
         run = self._run
         return [run.nodes[i] for i, dependents in enumerate(run.topology.dependents) if not dependents]
-
-    def _sink_values(self) -> list[Value]:
-        return [node.output for node in self._sinks()]
 
     async def _fetch_and_evaluate(self, command: Evaluate, paths: tuple[Path, ...] | None, missing: set[str]) -> None:
         run = self._run

@@ -36,6 +36,7 @@ from gql_app.settings import Settings
 
 MAXIMUM_EVENTS: Final = 1_000
 MAXIMUM_KEY: Final = 255
+MAXIMUM_REASON: Final = 2_000
 MAXIMUM_PAGE: Final = 100
 
 T = TypeVar("T")
@@ -141,6 +142,8 @@ class WorkflowService:
 
     async def cancel(self, namespace: Namespace, run_id: RunId, reason: str | None = None) -> WorkflowRun:
         """Stop a run. One that is stopping already is given as it is; one that has ended is an error."""
+        if reason is not None and len(reason) > MAXIMUM_REASON:
+            raise InvalidArgumentError("reason", f"{reason[:20]}…", f"it may have {MAXIMUM_REASON} characters.")
         run = await self.get(namespace, run_id)
         if run.status.final:
             raise WorkflowAlreadyFinishedError(run_id, run.status)

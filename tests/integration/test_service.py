@@ -247,6 +247,16 @@ async def test_cancelling_stops_a_run_once() -> None:
         await stage.service.cancel(DEFAULT_NAMESPACE, run_id)
 
 
+async def test_a_reason_as_long_as_a_book_is_refused_and_the_run_goes_on() -> None:
+    stage = Stage()
+    run_id = (await stage.service.submit(DEFAULT_NAMESPACE, document(node("a")))).run_id
+
+    with pytest.raises(InvalidArgumentError, match="reason"):
+        await stage.service.cancel(DEFAULT_NAMESPACE, run_id, "x" * 2_001)
+
+    assert not (await stage.service.get(DEFAULT_NAMESPACE, run_id)).status.final
+
+
 async def test_a_run_that_nobody_runs_cannot_be_cancelled_now() -> None:
     stage = Stage()
     run_id = await stage.submit(node("a"))
