@@ -281,7 +281,7 @@ class Turn:
             self._set_timer(TimerKind.ATTEMPT, self.now, timeout.attempt_seconds, key, attempt)
         if timeout.heartbeat_seconds is not None:
             self._set_timer(TimerKind.HEARTBEAT, self.now, timeout.heartbeat_seconds, key, attempt)
-        if attempt == 1:
+        if attempt == 1 and timeout.total_seconds is not None:
             self._set_total_timer(run.nodes[i])
 
     # The end of an attempt

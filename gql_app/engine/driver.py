@@ -67,7 +67,7 @@ class RunDriver:
         self.run = run
         self._shared = shared
         self._slots = RunSlots(shared.pool, self.tell)
-        self._timers = RunTimers(shared.timers, self)
+        self._timers = RunTimers(self)
         self._inbox: list[Signal] = []
         self._asked: list[asyncio.Future[None]] = []
         self._values: dict[str, bytes] = {}
@@ -151,8 +151,6 @@ class RunDriver:
                     self._evaluations.answer(turn.unanswered.pop())
             if turn.events:
                 await self._store(turn.events)
-                if self._over:
-                    return
             for command in turn.commands:
                 self._carry_out(command, turn)
         except BaseException:
@@ -200,7 +198,7 @@ class RunDriver:
                 self.run, plan, command.attempt, turn.now, self._called
             )
         elif isinstance(command, SetTimer):
-            self._timers.set(command, (command.at - turn.now).total_seconds())
+            self._shared.timers.set(self._timers, command, (command.at - turn.now).total_seconds())
         elif isinstance(command, StopAttempt):
             self._stop(command)
 

@@ -37,7 +37,7 @@ class Evaluations:
         self._fresh = fresh
         self._tell = tell
         self._maximum_bytes = maximum_bytes
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] | None = None
 
     def answer(self, command: Evaluate) -> None:
         """Answer at once if every value is at hand, else as soon as they are."""
@@ -50,6 +50,8 @@ class Evaluations:
         missing = {value.sha256 for value in values if value.sha256 is not None} - self._fresh.keys()
         if missing:
             task = asyncio.create_task(self._fetch_and_evaluate(command, paths, missing))
+            if self._tasks is None:
+                self._tasks = set()
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
@@ -57,7 +59,7 @@ class Evaluations:
 
     def close(self) -> None:
         """Stop what still waits for values; nothing is told any more."""
-        for task in self._tasks:
+        for task in self._tasks or ():
             task.cancel()
 
     def _paths(self, command: Evaluate) -> tuple[Path, ...] | None:

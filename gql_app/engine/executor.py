@@ -60,7 +60,7 @@ class AsyncioExecutor:
         driver = RunDriver(run, self)
         driver.tell(Begin(draw=self.random()))
         self._drivers[run_id] = driver
-        self._tasks[run_id] = asyncio.create_task(self._drive(driver))
+        self._tasks[run_id] = asyncio.get_running_loop().create_task(self._drive(driver))
 
     async def _drive(self, driver: RunDriver) -> None:
         run_id = driver.run.run_id

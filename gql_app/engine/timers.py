@@ -24,15 +24,10 @@ class TimerOwner(Protocol):
 class RunTimers:
     """The timers of one run, until it is closed; what is left of them in the heap then keeps nothing alive."""
 
-    __slots__ = ("_timers", "owner")
+    __slots__ = ("owner",)
 
-    def __init__(self, timers: "Timers", owner: TimerOwner) -> None:
-        self._timers = timers
+    def __init__(self, owner: TimerOwner) -> None:
         self.owner: TimerOwner | None = owner
-
-    def set(self, timer: SetTimer, seconds: float) -> None:
-        """Let a timer be due in so many seconds; at once if that is past."""
-        self._timers.set(self, timer, seconds)
 
     def close(self) -> None:
         """Forget all timers of the run."""

@@ -77,7 +77,7 @@ class MemoryRunRepository:
         values: Mapping[str, bytes],
     ) -> None:
         """Append events to a run's log, all or none, and wake whoever waits for them."""
-        run = self._unfinished.get((namespace, run_id)) or self._find(namespace, run_id)
+        run = self._find(namespace, run_id)
         if run.sequence != expected_sequence:
             self._check_repeated(run, expected_sequence, events)
             return
@@ -126,8 +126,10 @@ class MemoryRunRepository:
             run.wake()
 
     def _find(self, namespace: Namespace, run_id: RunId) -> StoredRun:
-        if self._finished:
-            self._expire()
+        in_flight = self._unfinished.get((namespace, run_id))
+        if in_flight is not None:
+            return in_flight
+        self._expire()
         shelf = self._shelves.get(namespace)
         run = shelf.find(run_id) if shelf is not None else None
         if run is None:
