@@ -29,6 +29,9 @@ __all__ = [
 CACHED_EXPRESSIONS: Final = 512
 """A compiled expression takes 5 KiB as a rule and 350 KiB at most."""
 
+MAXIMUM_EXPRESSIONS: Final = 1_000
+"""In one value, such as the input of a node: all of them are evaluated in one go."""
+
 Scope: TypeAlias = Mapping[str, Json]
 _Tree: TypeAlias = dict[str, "_Tree | None"]
 _Build: TypeAlias = Callable[[Scope], Json]
@@ -90,6 +93,9 @@ def compile_template(value: Json) -> Template:
     """Compile every expression in a JSON value, or raise `TemplateErrors` with all that is wrong."""
     compiler = _Compiler()
     part = compiler.compile(value, "", MAXIMUM_DEPTH)
+    if compiler.too_many:
+        message = f"The value holds more than {MAXIMUM_EXPRESSIONS} expressions."
+        raise TemplateErrors([("", InvalidExpression(message, "", hint="Split it over several nodes."))])
     if compiler.problems:
         raise TemplateErrors(compiler.problems)
     build = part.build or _constantly(part.value)
@@ -132,6 +138,7 @@ class _Compiler:
     """Compiles a value part by part and collects what it finds."""
 
     def __init__(self) -> None:
+        self.too_many = False
         self.expressions: list[tuple[str, Expression]] = []
         self.problems: list[tuple[str, InvalidExpression]] = []
 
@@ -166,6 +173,9 @@ class _Compiler:
     def _compile_piece(self, piece: Piece, pointer: str) -> _Build:
         if isinstance(piece, str):
             return _constantly(piece)
+        if len(self.expressions) + len(self.problems) >= MAXIMUM_EXPRESSIONS:
+            self.too_many = True
+            return _constantly(None)
         try:
             expression = compile_expression(piece.text.strip())
         except InvalidExpression as error:

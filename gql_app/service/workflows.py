@@ -21,7 +21,7 @@ from gql_app.core.events import Outcome, RunEvent
 from gql_app.core.expressions import compile_template, node_references
 from gql_app.core.ids import Namespace, RunId, make_run_id
 from gql_app.core.plan import ToolDefinition
-from gql_app.core.planning import ABSENT, Absent, Limits, Planned, make_plan
+from gql_app.core.planning import ABSENT, Absent, Planned
 from gql_app.core.run import NodeRun, RunStatus, WorkflowRun
 from gql_app.core.scope import decode, scope, values_of
 from gql_app.core.signals import CancelRequested
@@ -30,6 +30,7 @@ from gql_app.ports import Clock, Executor, IdempotencyKey, RunPage, RunQuery, Ru
 from gql_app.service.actions import available_actions, nothing_to_retry
 from gql_app.service.answers import AvailableAction, Health, RetryFrom, Update
 from gql_app.service.checkup import Checkup
+from gql_app.service.planner import Planner
 from gql_app.service.reader import RunReader
 from gql_app.service.submission import Submission, make_submission, reusable, reuse
 from gql_app.settings import Settings
@@ -59,21 +60,14 @@ class WorkflowService:
         self._executor = executor
         self._tools = tools
         self._clock = clock
-        self._settings = settings
         self._random_bytes = random_bytes
         self._reader = RunReader(repository)
         self._checkup = Checkup(repository, executor, clock, settings)
-        self._limits = Limits(maximum_nodes=settings.maximum_nodes, maximum_run_bytes=settings.maximum_run_bytes)
+        self._planner = Planner(tools, settings)
 
     async def validate(self, document: Json, *, input: Json | Absent = ABSENT) -> Planned:
         """Plan a document without running it. Raises `InvalidWorkflowError` with every problem."""
-        return make_plan(
-            document,
-            input=input,
-            tools=self._tools.definitions(),
-            limits=self._limits,
-            stop_grace_seconds=self._settings.stop_grace_seconds,
-        )
+        return await self._planner.plan(document, input)
 
     async def submit(
         self,

@@ -4,7 +4,13 @@ import copy
 
 import pytest
 
-from gql_app.core.expressions import InvalidExpression, TemplateErrors, compile_template, escape_template
+from gql_app.core.expressions import (
+    MAXIMUM_EXPRESSIONS,
+    InvalidExpression,
+    TemplateErrors,
+    compile_template,
+    escape_template,
+)
 from gql_app.core.values import Json
 
 SCOPE: Json = {"input": {"a": "A", "n": 3, "d": 1.5, "l": [1, "ü", None], "m": {"k": True}}, "run": {"id": "run-1"}}
@@ -178,3 +184,12 @@ def test_any_text_can_be_escaped() -> None:
     text = "a ${ b } $${ $$${ $"
 
     assert render(escape_template(text)) == text
+
+
+def test_a_value_holds_so_many_expressions_and_no_more() -> None:
+    expressions = ["${ input.n }"] * MAXIMUM_EXPRESSIONS
+
+    assert render(expressions) == [3] * MAXIMUM_EXPRESSIONS
+    [(pointer, error)] = problems([*expressions, "${ input.n }"])
+
+    assert (pointer, error.message) == ("", "The value holds more than 1000 expressions.")
