@@ -118,6 +118,9 @@ class WorkflowSpecInput:
 _VALUES: Final = frozenset({"input", "inputSchema", "output", "labels"})
 """Fields that hold any JSON, which stands as it was sent."""
 
+_EXACT: Final = float(1 << 53)
+"""Up to here every whole number has a float of its own."""
+
 
 def to_document(spec: WorkflowSpecInput) -> Json:
     """Make the document again that was sent: its fields and no others, null where null was sent."""
@@ -132,7 +135,7 @@ def _plain(value: Json) -> Json:
             return [_plain(part) for part in value]
         case Jitter():
             return value.value
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) <= _EXACT:
             # JSON has one kind of number: `10` became 10.0 only because of the field's type.
             return int(value)
         case _:

@@ -31,6 +31,8 @@ _REFUSED: Final = {
     inspect.Parameter.VAR_KEYWORD: "takes arguments of any name; take a `dict` instead",
     inspect.Parameter.POSITIONAL_ONLY: "can only be passed by position; a tool's input has names",
 }
+# What is not finite becomes null where the annotation says nothing of numbers, and null would be stored.
+_KEEP_INFINITY: Final = ConfigDict(ser_json_inf_nan="constants")
 _UNRESOLVABLE: Final = (NameError, AttributeError, TypeError, SyntaxError)
 
 
@@ -116,7 +118,16 @@ def _check_parameter(name: str, parameter: str, hints: dict[str, Json]) -> None:
 
 def _results(name: str, hints: dict[str, Json]) -> Results:
     hint = hints.get("return", Any)
-    return _described(name, "return value", lambda: Results(None if hint is Any else TypeAdapter(hint)))
+    return _described(name, "return value", lambda: Results(None if hint is Any else _results_adapter(hint)))
+
+
+def _results_adapter(hint: Json) -> TypeAdapter[Json]:
+    try:
+        return TypeAdapter(hint, config=_KEEP_INFINITY)
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(hint)  # A model says itself what becomes of its numbers.
 
 
 _T = typing.TypeVar("_T")

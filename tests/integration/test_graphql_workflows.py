@@ -51,6 +51,21 @@ async def test_the_document_is_told_as_it_was_sent() -> None:
     assert type(told["timeoutSeconds"]) is int
 
 
+async def test_a_number_that_is_far_too_big_is_told_its_limit() -> None:
+    api = Api(Stage().service)
+
+    data = await api.ask(
+        """mutation ($spec: WorkflowSpecInput!) {
+             submitWorkflow(spec: $spec) { ... on InvalidWorkflow { problems { pointer message } } }
+           }""",
+        spec=document(node("a"), timeoutSeconds=1e300),
+    )
+
+    [problem] = data["submitWorkflow"]["problems"]
+    assert problem["pointer"] == "/timeoutSeconds"
+    assert "at most" in problem["message"]
+
+
 async def test_a_literal_in_the_operation_is_the_same_document() -> None:
     api = Api(Stage().service)
 

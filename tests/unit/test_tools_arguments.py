@@ -1,5 +1,6 @@
 """How a resolved input becomes arguments, and a return value JSON."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ from pydantic import BaseModel, field_validator
 from gql_app import tool
 from gql_app.core.errors import InvalidInputError, InvalidOutputError
 from gql_app.core.values import Json
+from gql_app.engine.outputs import encode_output
 from gql_app.tools.decorator import FunctionTool
 from tests.support.tools import CONTEXT, Item
 
@@ -230,3 +232,15 @@ def test_a_return_value_that_breaks_the_annotation_is_refused() -> None:
         make.run({}, CONTEXT)
 
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("hint", [object, dict[str, object], dict[str, float], list[Item]], ids=str)
+def test_a_number_that_is_not_finite_is_not_made_null_behind_the_tools_back(hint: Json) -> None:
+    def make() -> Json:
+        item = Item(name="pen", unit_price=math.inf)
+        return {object: math.inf, list[Item]: [item]}.get(hint, {"a": math.inf})
+
+    make.__annotations__["return"] = hint
+
+    with pytest.raises(InvalidOutputError, match="not finite"):
+        encode_output(tool(make).run({}, CONTEXT), 1024)
