@@ -26,9 +26,13 @@ class Gate:
         """Let all go on."""
         self._opened.set()
 
-    def _pass(self) -> str:
+    def wait(self) -> None:
         """Wait for the gate to be opened."""
         self._opened.wait()
+
+    def _pass(self) -> str:
+        """Wait for the gate to be opened."""
+        self.wait()
         return "passed"
 
 
