@@ -14,6 +14,9 @@ Back-pressure bounds how much is kept for such a peer, but nothing else how long
 CLOSING_SECONDS: Final = 1.0
 """How long the peer of a websocket may take to read what is left for it when its connection is closed."""
 
+HEAD_BYTES: Final = 64 << 10
+"""How long the head of a request may be, and whatever else comes between the parts of a body."""
+
 
 class Deadline:
     """A time at which a connection is cut, unless it is called off."""
@@ -34,9 +37,33 @@ class Deadline:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """An HTTP connection that is cut when its peer does not read its answers."""
+    """An HTTP connection that is cut when its peer does not read its answers, or sends a head without an end."""
 
     _stall: Deadline | None = None
+    _unfinished = 0
+    """How many bytes have come of what the parser only tells once it is complete."""
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, but not for ever the same."""
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The head of the request has more than {HEAD_BYTES} bytes.")
+
+    def on_headers_complete(self) -> None:
+        """Take note of a head's end."""
+        self._unfinished = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take note of a piece of a body."""
+        self._unfinished = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take note of a request's end."""
+        self._unfinished = 0
+        super().on_message_complete()
 
     def pause_writing(self) -> None:
         """Take note that the peer's buffers are full."""

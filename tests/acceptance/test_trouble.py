@@ -152,6 +152,24 @@ def test_a_client_that_hangs_up_halfway_leaves_nothing(server: ThreadServer, sen
     assert stored(server) == []
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ",
+        b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: ",
+    ],
+    ids=["head", "trailer"],
+)
+def test_a_head_without_an_end_is_not_read_to_its_end(server: ThreadServer, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as connection:
+        connection.settimeout(LONGEST_WAIT)
+        connection.sendall(begun)
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"x" * (64 << 20))
+
+    server.wait_until_idle()
+
+
 def test_the_limit_of_nodes_can_be_set() -> None:
     with live_server(Settings(shutdown_grace_seconds=0, maximum_nodes=1001)) as server:
         run_id = submit(server, document(*(echo(f"n{i}", i) for i in range(1001))))
