@@ -21,6 +21,8 @@ from gql_app.settings import Settings
 
 logger = logging.getLogger(__name__)
 _EVENTS_A_READ: Final = 10_000
+_RESTART_DELAYS: Final = (0.1, 1.0, 10.0)
+"""Seconds before a run whose driver failed is taken over again; after the last one it is left."""
 
 
 class AsyncioExecutor:
@@ -57,19 +59,40 @@ class AsyncioExecutor:
         run = await self._load(namespace, run_id)
         if run.finished_at is not None or run_id in self._drivers:
             return
+        self._tasks[run_id] = asyncio.get_running_loop().create_task(self._drive(self._take_over(run)))
+
+    def _take_over(self, run: WorkflowRun) -> RunDriver:
         driver = RunDriver(run, self)
         driver.tell(Begin(draw=self.random()))
-        self._drivers[run_id] = driver
-        self._tasks[run_id] = asyncio.get_running_loop().create_task(self._drive(driver))
+        self._drivers[run.run_id] = driver
+        return driver
 
     async def _drive(self, driver: RunDriver) -> None:
-        run_id = driver.run.run_id
+        """Drive a run to its end. If a driver fails another one takes the run over from its log, a few times."""
+        namespace, run_id = driver.run.namespace, driver.run.run_id
         try:
-            await driver.drive()
-        except Exception:
-            logger.exception("Run %s is left: its driver failed.", run_id)
+            for delay in (*_RESTART_DELAYS, None):
+                if await self._survives(driver) or self.closing or delay is None:
+                    return
+                await asyncio.sleep(delay)
+                run = await self._load(namespace, run_id)
+                if run.finished_at is not None:
+                    return
+                driver = self._take_over(run)
+        except WorkflowNotFoundError:
+            logger.warning("Run %s was removed while it was in flight.", run_id)
         finally:
             del self._drivers[run_id], self._tasks[run_id]
+
+    async def _survives(self, driver: RunDriver) -> bool:
+        try:
+            await driver.drive()
+        except WorkflowNotFoundError:
+            raise
+        except Exception:
+            logger.exception("The driver of run %s failed.", driver.run.run_id)
+            return False
+        return True
 
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
         """Tell a run something; returns once what follows is stored.

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import math
 from typing import Final, Protocol
 
 from gql_app.core.signals import SetTimer
@@ -43,6 +44,8 @@ class Timers:
         self._count = 0
         self._limit = _SMALL
         self._handle: asyncio.TimerHandle | None = None
+        # Not every loop's handle tells when it is due: uvloop's does not if that is at once.
+        self._armed = math.inf
 
     def set(self, run: RunTimers, timer: SetTimer, seconds: float) -> None:
         """Let a timer be due in so many seconds; at once if that is past."""
@@ -53,7 +56,7 @@ class Timers:
         heapq.heappush(self._heap, (when, self._count, run, timer))
         if len(self._heap) > self._limit:
             self._compact()
-        if self._handle is None or when < self._handle.when():
+        if when < self._armed:
             self._arm()
 
     def close(self) -> None:
@@ -73,8 +76,10 @@ class Timers:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        self._armed = math.inf
         if self._heap and self._loop is not None:
-            self._handle = self._loop.call_at(self._heap[0][0], self._due)
+            self._armed = self._heap[0][0]
+            self._handle = self._loop.call_at(self._armed, self._due)
 
     def _due(self) -> None:
         assert self._loop is not None

@@ -298,3 +298,17 @@ async def test_a_signal_ends_a_server_whose_tools_hang(number: signal.Signals) -
         _, errors = server.process.communicate(timeout=LONGEST_WAIT)
 
     assert (code, errors) == (0, "")
+
+
+@pytest.mark.anyio
+async def test_timers_that_are_due_at_once_are_met_on_the_servers_own_loop() -> None:
+    retry = {"maximumAttempts": 2, "initialIntervalSeconds": 1e-6}
+    nodes = [{"id": f"n{i}", "tool": "fail", "input": {"times": 1}, "retry": retry} for i in range(100)]
+
+    with live_server() as server:
+        run_id = submit(server, document(*nodes))
+        with anyio.fail_after(LONGEST_WAIT):
+            async with server.socket() as watcher:
+                updates = [update async for update in watcher.results(WATCH, {"id": run_id, "after": 0})]
+
+    assert updates[-1]["workflowUpdates"]["workflow"]["status"] == "COMPLETED"

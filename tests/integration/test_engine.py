@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 
@@ -395,6 +396,31 @@ def test_a_run_that_another_writer_has_taken_over_is_left_to_it() -> None:
             assert (await e.log(run_id))[-1] == foreign
 
     run_on_virtual_time(story())
+
+
+def test_a_run_whose_driver_fails_is_taken_over_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with engine(SLEEP) as e:
+            run_id = await e.submit(node("a", tool="sleep", input={"seconds": 50}, retry=STEADY))
+            await e.until(run_id, lambda run: run.running == 1)
+            now, e.executor.clock = e.executor.clock, BrokenClock()
+            with pytest.raises(WorkflowNotFoundError):
+                await e.executor.signal(DEFAULT_NAMESPACE, run_id, CancelRequested())
+            e.executor.clock = now
+            run = await e.finished(run_id)
+
+            assert [a.status for a in node_of(run, "a").attempts] == [AttemptStatus.LOST, AttemptStatus.COMPLETED]
+            assert run.status is RunStatus.COMPLETED
+            assert "the clock has stopped" in caplog.text
+
+    run_on_virtual_time(story())
+
+
+class BrokenClock:
+    """A clock that fails, and with it whoever asks it."""
+
+    def now(self) -> datetime:
+        raise RuntimeError("the clock has stopped")
 
 
 def test_the_log_of_a_plain_run_holds_what_happened_and_nothing_else() -> None:
