@@ -68,31 +68,33 @@ class AsyncioExecutor:
         return driver
 
     async def _drive(self, driver: RunDriver) -> None:
-        """Drive a run to its end. If a driver fails another one takes the run over from its log, a few times."""
-        namespace, run_id = driver.run.namespace, driver.run.run_id
+        run_id = driver.run.run_id
         try:
-            for delay in (*_RESTART_DELAYS, None):
-                if await self._survives(driver) or self.closing or delay is None:
-                    return
-                await asyncio.sleep(delay)
-                run = await self._load(namespace, run_id)
-                if run.finished_at is not None:
-                    return
-                driver = self._take_over(run)
-        except WorkflowNotFoundError:
-            logger.warning("Run %s was removed while it was in flight.", run_id)
+            await driver.drive()
+        except Exception as error:  # noqa: BLE001 - an edge: it is logged there, and the run goes on
+            await self._recover(driver.run, error)
         finally:
             del self._drivers[run_id], self._tasks[run_id]
 
-    async def _survives(self, driver: RunDriver) -> bool:
-        try:
-            await driver.drive()
-        except WorkflowNotFoundError:
-            raise
-        except Exception:
-            logger.exception("The driver of run %s failed.", driver.run.run_id)
-            return False
-        return True
+    async def _recover(self, run: WorkflowRun, error: Exception) -> None:
+        """Take a run whose driver failed over from its log, a few times."""
+        for delay in _RESTART_DELAYS:
+            if isinstance(error, WorkflowNotFoundError):
+                logger.warning("Run %s was removed while it was in flight.", run.run_id)
+                return
+            logger.error("The driver of run %s failed.", run.run_id, exc_info=error)
+            await asyncio.sleep(delay)
+            if self.closing:
+                return
+            try:
+                run = await self._load(run.namespace, run.run_id)
+                if run.finished_at is None:
+                    await self._take_over(run).drive()
+            except Exception as again:  # noqa: BLE001 - an edge, as above
+                error = again
+            else:
+                return
+        logger.error("Run %s is left: its driver failed again and again.", run.run_id, exc_info=error)
 
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
         """Tell a run something; returns once what follows is stored.
