@@ -24,19 +24,12 @@ def _decode(kind: type, value: Any) -> Any:
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode)
 _events = msgspec.json.Decoder(list[RunEvent], dec_hook=_decode)
-_event = msgspec.json.Decoder(RunEvent, dec_hook=_decode)
 _run = msgspec.json.Decoder(WorkflowRun, dec_hook=_decode)
 
 
 def encode_event(event: RunEvent) -> bytes:
     """Encode one event as JSON; its tag says its type and version."""
     return _encoder.encode(event)
-
-
-def decode_event(data: bytes) -> RunEvent:
-    """Decode what `encode_event` made. Raises `msgspec.ValidationError` for anything else."""
-    event: RunEvent = _event.decode(data)
-    return event
 
 
 def encode_events(events: Sequence[RunEvent]) -> bytes:

@@ -165,7 +165,7 @@ class ToolError(Exception):
         self, message: str = "", *, type: str | None = None, retryable: bool = True, retry_after: float | None = None
     ) -> None:
         super().__init__(message)
-        self.type = type or builtin_name(self)
+        self.type = type or self.__class__.__name__
         self.retryable = retryable
         self.retry_after = retry_after
 
@@ -189,8 +189,3 @@ class ExpressionError(ToolError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, type="ExpressionError", retryable=False)
-
-
-def builtin_name(error: BaseException) -> str:
-    """Name an error by its class."""
-    return type(error).__name__

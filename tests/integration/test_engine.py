@@ -148,7 +148,7 @@ def test_a_big_run_does_not_hold_up_a_small_one() -> None:
         async with engine(SLEEP, maximum_attempts_in_flight=2) as e:
             nap = {"seconds": 1}
             big = await e.submit(*(node(f"n{i}", tool="sleep", input=nap) for i in range(100)))
-            await asyncio.sleep(0.5)
+            await e.until(big, lambda run: run.running == 2)
             small = await e.submit(node("only", tool="sleep", input=nap))
             await e.finished(small)
 
@@ -324,6 +324,7 @@ class Durable:
     def __init__(self, engine: Engine) -> None:
         self._store = engine.repository
         self.broken = 0
+        self.refused = asyncio.Event()
         self.appended_by_others: Sequence[RunEvent] = ()
 
     def __getattr__(self, name: str) -> Json:
@@ -332,6 +333,7 @@ class Durable:
     async def append(self, *args: Json, **kwargs: Json) -> None:
         if self.broken:
             self.broken -= 1
+            self.refused.set()
             raise OSError("the disk is full")
         await self._store.append(*args, **kwargs)
 
@@ -371,7 +373,7 @@ def test_nothing_is_acted_on_before_it_is_stored() -> None:
             async with engine(plain("note", note), repository=store) as e:
                 store.broken = 3
                 run_id = await e.submit(node("a", tool="note"))
-                await asyncio.sleep(0.1)
+                await store.refused.wait()
                 before = list(calls)
                 run = await e.finished(run_id)
 
