@@ -1,6 +1,7 @@
 """What can be set, by arguments or `GQL_APP_…` environment variables."""
 
 import re
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -25,11 +26,20 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
+class Posture(StrEnum):
+    """How much a service tells: with `production` there is no GraphiQL, no introspection and no suggestion."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
 class Settings(BaseSettings):
     """All settings of a service, with their defaults. Sizes are in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="GQL_APP_", frozen=True, extra="forbid")
 
+    posture: Posture = Posture.DEVELOPMENT
+    """Whether the service helps those who explore it, or tells strangers as little as it can."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     tools: Words = ()
@@ -57,3 +67,13 @@ class Settings(BaseSettings):
 
     maximum_subscriptions: int = Field(default=100, ge=1)
     """Operations at once on one websocket."""
+
+    # Limits of GraphQL documents, and which documents are carried out
+
+    # Who is let in
+
+    # What tools and expressions may do, and their secrets
+
+    # How many runs there may be
+
+    # Logs, metrics and traces

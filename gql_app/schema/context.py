@@ -5,16 +5,22 @@ from typing import TypeAlias
 
 import strawberry
 
-from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
+from gql_app.core.access import ANYBODY, Identity
+from gql_app.core.ids import Namespace
 from gql_app.service import WorkflowService
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who answers, and in which namespace. One serves any number of operations."""
+    """Who answers, and who asks. One serves any number of operations."""
 
     service: WorkflowService
-    namespace: Namespace = DEFAULT_NAMESPACE
+    identity: Identity = ANYBODY
+
+    @property
+    def namespace(self) -> Namespace:
+        """The room that the operation sees."""
+        return self.identity.namespace
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

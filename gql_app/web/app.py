@@ -16,10 +16,13 @@ from starlette.types import ExceptionHandler, Scope
 
 from gql_app.bootstrap import Application, application
 from gql_app.ports import Tool
+from gql_app.schema.execution import Operations
 from gql_app.settings import Settings
 from gql_app.web import rest
+from gql_app.web.closing import Closing
 from gql_app.web.endpoint import STATIC_PATH, graphql
 from gql_app.web.failures import MaskedFailures
+from gql_app.web.gate import Gate
 from gql_app.web.graphiql import STATIC_DIRECTORY
 from gql_app.web.hosts import LocalHosts, is_loopback
 from gql_app.web.limits import BodyLimit
@@ -31,6 +34,9 @@ class State(TypedDict):
     """What requests find in their state."""
 
     application: Application
+    operations: Operations
+    gate: Gate
+    closing: Closing
 
 
 class Assets(StaticFiles):
@@ -50,17 +56,20 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
     Without `settings` they come from the environment.
     """
     known = settings or Settings()
+    operations, gate, closing = Operations(known), Gate(), Closing()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
         async with application(known, tools=tools) as opened:
-            yield {"application": opened}
+            yield {"application": opened, "operations": operations, "gate": gate, "closing": closing}
 
     handlers: dict[type[Exception], ExceptionHandler] = {HTTPException: refuse_http_exception}
     handlers.update(dict.fromkeys(rest.error_types(), rest.refuse_workflow_error))
-    return Starlette(
+    app = Starlette(
         routes=_routes(known), middleware=_middleware(known), exception_handlers=handlers, lifespan=lifespan
     )
+    app.state.closing = closing
+    return app
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

@@ -12,7 +12,6 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.values import Json
 from gql_app.schema.build import schema
 from gql_app.schema.context import Context
@@ -113,7 +112,7 @@ async def _execute(request: Request, asked: GraphQLRequest) -> Response:
             asked.query,
             variable_values=asked.variables,
             operation_name=asked.operation_name,
-            context_value=Context(service=application.service, namespace=DEFAULT_NAMESPACE),
+            context_value=Context(service=application.service),
             allowed_operation_types=_CHANGING if request.method == "POST" else _READING,
             operation_extensions=asked.extensions,
         )

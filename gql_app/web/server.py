@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Final, TextIO
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from gql_app.bootstrap import make_registry
@@ -17,6 +18,7 @@ from gql_app.core.errors import InvalidToolError
 from gql_app.ports import Tool
 from gql_app.settings import Settings
 from gql_app.web.app import create_app
+from gql_app.web.closing import Closing
 from gql_app.web.connections import HttpProtocol, WebSocketProtocol
 from gql_app.web.hosts import is_loopback
 from gql_app.web.loop import run
@@ -43,8 +45,9 @@ _WARNING: Final = "  Beware      Whoever reaches this machine over the network c
 class Server(uvicorn.Server):
     """A server that says when it listens, and that ends in order when it is told to; told twice, it ends at once."""
 
-    def __init__(self, app: ASGIApp, *, on_started: Callable[[], None]) -> None:
+    def __init__(self, app: Starlette, *, on_started: Callable[[], None]) -> None:
         super().__init__(_config(app))
+        self._closing: Closing = app.state.closing
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -54,7 +57,8 @@ class Server(uvicorn.Server):
             self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop, and cut the connections whose peers have not read what is left for them."""
+        """Stop: let streams end, then cut the connections whose peers have not read what is left for them."""
+        self._closing.begin()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()

@@ -12,7 +12,6 @@ from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
-from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.values import Json
 from gql_app.schema.build import schema
 from gql_app.schema.context import Context
@@ -69,7 +68,7 @@ class GraphQLSockets(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Say who asks."""
-        return Context(service=request.state.application.service, namespace=DEFAULT_NAMESPACE)
+        return Context(service=request.state.application.service)
 
     def decode_json(self, data: str | bytes) -> Json:
         """Decode a message."""

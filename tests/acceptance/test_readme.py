@@ -131,11 +131,10 @@ def test_every_type_of_error_of_ours_is_named() -> None:
 
 
 def rows(heading: str) -> dict[str, str]:
-    """Read the table whose first row begins with `heading`: the default by the name in the first column."""
-    table = README.partition(f"| {heading} ")[2].partition("\n\n")[0]
-    return {
-        name: default.strip(" `") for name, default in re.findall(r"^\| `([\w.]+)` \|([^|]*)\|", table, re.MULTILINE)
-    }
+    """Read the tables whose first row begins with `heading`: the default by the name in the first column."""
+    tables = [part.partition("\n\n")[0] for part in README.split(f"| {heading} ")[1:]]
+    found = re.findall(r"^\| `([\w.]+)` \|([^|]*)\|", "\n\n".join(tables), re.MULTILINE)
+    return {name: default.strip(" `") for name, default in found}
 
 
 def shown_default(value: Json) -> str:
@@ -144,7 +143,7 @@ def shown_default(value: Json) -> str:
         return "required"
     if isinstance(value, float | int) and not isinstance(value, bool):
         return f"{value:.15g}"
-    return value if isinstance(value, str) else json.dumps(value)
+    return str(value) if isinstance(value, str) else json.dumps(value)
 
 
 def defaults(model: type[BaseModel], prefix: str = "") -> dict[str, str]:

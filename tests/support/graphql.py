@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from graphql import GraphQLError
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
+from gql_app.core.access import Identity, Scope
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
 from gql_app.core.values import Json
 from gql_app.schema import operations
@@ -19,7 +20,9 @@ class Api:
     """The schema over a service, for one namespace."""
 
     def __init__(self, service: WorkflowService, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-        self._context = Context(service=service, namespace=namespace)
+        self._context = Context(
+            service=service, identity=Identity(name="test", namespace=namespace, scopes=frozenset(Scope))
+        )
 
     async def execute(self, query: str, **variables: Json) -> GraphQLResult:
         """Carry out a query or a mutation."""

@@ -1,0 +1,36 @@
+"""Who asks: what they may do, and in which room."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
+
+
+class Scope(StrEnum):
+    """What somebody may do; `ADMIN` includes the others."""
+
+    READ = "workflows:read"
+    WRITE = "workflows:write"
+    ADMIN = "admin"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who was let in. `name` is for logs; `key_id` names the key they came with, if it was one of ours."""
+
+    name: str
+    namespace: Namespace = DEFAULT_NAMESPACE
+    scopes: frozenset[Scope] = frozenset()
+    expires_at: datetime | None = None
+    """When they have to come with a new token."""
+    key_id: str | None = None
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether they may do what a scope stands for."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+ANYBODY: Final = Identity(name="anybody", scopes=frozenset(Scope))
+"""Whoever reaches a service that asks nobody who they are."""
