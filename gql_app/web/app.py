@@ -20,7 +20,7 @@ from gql_app.schema.execution import Operations
 from gql_app.settings import Settings
 from gql_app.web import rest
 from gql_app.web.closing import Closing
-from gql_app.web.endpoint import STATIC_PATH, graphql
+from gql_app.web.endpoint import STATIC_PATH, GraphQLEndpoint
 from gql_app.web.failures import MaskedFailures
 from gql_app.web.gate import Gate
 from gql_app.web.graphiql import STATIC_DIRECTORY
@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
 def _routes(settings: Settings) -> list[BaseRoute]:
     return [
         Route("/", _to_graphiql),
-        Route(GRAPHQL_PATH, graphql, methods=["GET", "POST"]),
+        Route(GRAPHQL_PATH, GraphQLEndpoint(settings)),
         WebSocketRoute(GRAPHQL_PATH, GraphQLSockets(settings)),
         Mount(STATIC_PATH, Assets(directory=STATIC_DIRECTORY)),
         *rest.routes(),

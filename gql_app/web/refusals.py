@@ -21,6 +21,23 @@ _CODES: Final = {
 }
 
 
+class RefusedRequestError(Exception):
+    """The request cannot be carried out; `status`, `code` and the message say why."""
+
+    def __init__(
+        self, status: HTTPStatus, code: str, message: str, *, headers: Mapping[str, str] | None = None, **details: Json
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        self.body = graphql_errors(code, message, **details)
+
+
+def graphql_errors(code: str, message: str, **details: Json) -> bytes:
+    """Encode an answer of one error and no data."""
+    return encode({"errors": [{"message": message, "extensions": {"code": code, **details}}]})
+
+
 def refuse(
     scope: Scope,
     status: HTTPStatus,
@@ -32,7 +49,7 @@ def refuse(
 ) -> Response:
     """Make the answer that a client at the address of `scope` understands. `code` is for programs to read."""
     if scope["path"] == GRAPHQL_PATH:
-        return _graphql_errors(status, code, message, headers, details)
+        return Response(graphql_errors(code, message, **details), status, headers, media_type="application/json")
     return problem(status, code, message, headers=headers, **details)
 
 
@@ -57,10 +74,3 @@ def refuse_http_exception(request: Request, error: Exception) -> Response:
         case _:
             message = error.detail
     return refuse(request.scope, status, _CODES.get(status, status.name), message, headers=headers)
-
-
-def _graphql_errors(
-    status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None, details: Mapping[str, Json]
-) -> Response:
-    error = {"message": message, "extensions": {"code": code, **details}}
-    return Response(encode({"errors": [error]}), status, headers, media_type="application/json")

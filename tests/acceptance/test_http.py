@@ -12,7 +12,8 @@ from tests.support.documents import SUBMIT, document, echo, submit
 from tests.support.server import RunningServer, live_server
 
 HEALTH = "{ health { status } }"
-JSON = {"content-type": "application/json"}
+MODERN = "application/graphql-response+json"
+JSON = {"content-type": "application/json", "accept": MODERN}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def test_a_query_is_answered_by_post(client: httpx.Client) -> None:
     answer = client.post("/graphql", json={"query": HEALTH})
 
     assert answer.status_code == HTTPStatus.OK
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json() == {"data": {"health": {"status": "OK"}}}
 
 
@@ -52,11 +53,9 @@ def test_a_submitted_workflow_can_be_read(server: RunningServer) -> None:
 
 
 def test_the_new_response_type_is_used_for_who_asks_for_it(client: httpx.Client) -> None:
-    wanted = "application/graphql-response+json"
+    answer = client.post("/graphql", json={"query": HEALTH}, headers={"accept": MODERN})
 
-    answer = client.post("/graphql", json={"query": HEALTH}, headers={"accept": wanted})
-
-    assert answer.headers["content-type"] == wanted
+    assert answer.headers["content-type"] == f"{MODERN}; charset=utf-8"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_a_bad_body_is_refused_as_graphql_has_it(client: httpx.Client, body: byt
     answer = client.post("/graphql", content=body, headers=JSON)
 
     assert answer.status_code == HTTPStatus.BAD_REQUEST, answer.text
-    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-type"] == f"{MODERN}; charset=utf-8"
     assert answer.json().keys() == {"errors"}
     assert all(error["message"] for error in answer.json()["errors"])
 
@@ -126,7 +125,7 @@ def test_a_deep_value_is_a_problem_of_the_document(client: httpx.Client) -> None
 def test_a_wrong_variable_is_pointed_at(client: httpx.Client) -> None:
     spec = document({**echo("a", 1), "retry": {"maximumAttempts": "many"}})
 
-    answer = client.post("/graphql", json={"query": SUBMIT, "variables": {"spec": spec}})
+    answer = client.post("/graphql", json={"query": SUBMIT, "variables": {"spec": spec}}, headers=JSON)
 
     assert answer.status_code == HTTPStatus.BAD_REQUEST
     extensions = answer.json()["errors"][0]["extensions"]

@@ -107,7 +107,8 @@ def test_an_invalid_document_is_told_its_problem_and_stored_nowhere(
 def test_a_document_of_the_wrong_shape_is_told_where_and_stored_nowhere(
     server: ThreadServer, client: httpx.Client, spec: Json, pointer: str
 ) -> None:
-    asked = client.post("/graphql", json={"query": SUBMIT, "variables": {"spec": spec}})
+    modern = {"accept": "application/graphql-response+json"}
+    asked = client.post("/graphql", json={"query": SUBMIT, "variables": {"spec": spec}}, headers=modern)
     posted = client.post("/workflows/", json=spec)
 
     assert (asked.status_code, posted.status_code) == (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
