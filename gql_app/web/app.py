@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,12 +22,18 @@ from gql_app.web import rest
 from gql_app.web.closing import Closing
 from gql_app.web.endpoint import STATIC_PATH, GraphQLEndpoint
 from gql_app.web.failures import MaskedFailures
-from gql_app.web.gate import Gate
+from gql_app.web.gate import ForbiddenError, Gate, UnauthenticatedError, refuse_caller
 from gql_app.web.graphiql import STATIC_DIRECTORY
+from gql_app.web.headers import SecurityHeaders
 from gql_app.web.hosts import LocalHosts, is_loopback
 from gql_app.web.limits import BodyLimit
 from gql_app.web.refusals import GRAPHQL_PATH, refuse_http_exception
 from gql_app.web.sockets import GraphQLSockets
+
+_ASKED: Final = ("authorization", "content-type", "idempotency-key", "last-event-id", "traceparent", "tracestate")
+"""Headers that pages of other origins may send, beside those they always may."""
+_TOLD: Final = ("location", "retry-after", "www-authenticate")
+"""Headers of answers that those pages may read, beside those they always may."""
 
 
 class State(TypedDict):
@@ -46,7 +52,6 @@ class Assets(StaticFiles):
         """Answer with a file, or with 304 to a browser that has it."""
         response = await super().get_response(path, scope)
         response.headers["cache-control"] = "no-cache"
-        response.headers["x-content-type-options"] = "nosniff"
         return response
 
 
@@ -60,10 +65,11 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
-        async with application(known, tools=tools) as opened:
+        async with gate.opened(), application(known, tools=tools) as opened:
             yield {"application": opened, "operations": operations, "gate": gate, "closing": closing}
 
     handlers: dict[type[Exception], ExceptionHandler] = {HTTPException: refuse_http_exception}
+    handlers.update(dict.fromkeys((UnauthenticatedError, ForbiddenError), refuse_caller))
     handlers.update(dict.fromkeys(rest.error_types(), rest.refuse_workflow_error))
     app = Starlette(
         routes=_routes(known), middleware=_middleware(known), exception_handlers=handlers, lifespan=lifespan
@@ -86,7 +92,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
     """Tell what requests pass, outermost first."""
     hosts = [Middleware(LocalHosts, host=settings.host)] if is_loopback(settings.host) else []
     limit = Middleware(BodyLimit, maximum=settings.maximum_request_bytes)
-    return [*_shared(settings), Middleware(MaskedFailures), *hosts, limit]
+    return [Middleware(SecurityHeaders), *_shared(settings), Middleware(MaskedFailures), *hosts, limit]
 
 
 def _shared(settings: Settings) -> list[Middleware]:
@@ -98,8 +104,8 @@ def _shared(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["content-type", "idempotency-key"],
-            expose_headers=["location", "retry-after"],
+            allow_headers=_ASKED,
+            expose_headers=_TOLD,
         )
     ]
 

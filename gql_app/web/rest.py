@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gql_app.bootstrap import Application
+from gql_app.core.access import Scope
 from gql_app.core.errors import (
     IdempotencyConflictError,
     InvalidArgumentError,
@@ -19,19 +20,20 @@ from gql_app.core.errors import (
     WorkflowNotFoundError,
 )
 from gql_app.core.events import Failure
-from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
+from gql_app.core.ids import RunId
 from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.core.values import Json
 from gql_app.service import HealthStatus, WorkflowService
 from gql_app.web.content import is_json
 from gql_app.web.encoding import InvalidJsonError, decode, encode
+from gql_app.web.gate import require
 from gql_app.web.refusals import problem
 
 _ERRORS: Final = {
     IdempotencyConflictError: (HTTPStatus.CONFLICT, "IDEMPOTENCY_CONFLICT"),
     InvalidArgumentError: (HTTPStatus.BAD_REQUEST, "INVALID_ARGUMENT"),
     InvalidWorkflowError: (HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_WORKFLOW"),
-    OverloadedError: (HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED"),
+    OverloadedError: (HTTPStatus.TOO_MANY_REQUESTS, "OVERLOADED"),
     WorkflowNotFoundError: (HTTPStatus.NOT_FOUND, "WORKFLOW_NOT_FOUND"),
 }
 
@@ -48,21 +50,21 @@ async def health(request: Request) -> Response:
             "checks": [
                 {"name": check.name, "status": check.status.lower(), "message": check.message} for check in state.checks
             ],
-        },
-        headers={"cache-control": "no-store"},
+        }
     )
 
 
 async def ready(request: Request) -> Response:
     """Say whether new runs are accepted."""
     if _application(request).executor.load().accepting:
-        return _answer({"status": "ready"}, headers={"cache-control": "no-store"})
+        return _answer({"status": "ready"})
     message = "The service is shutting down and accepts no new runs."
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", message, headers={"cache-control": "no-store"})
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", message)
 
 
 async def submit_workflow(request: Request) -> Response:
     """Start the document in the body. The same `Idempotency-Key` again starts nothing and gives the same answer."""
+    identity = await require(request, Scope.WRITE)
     if not is_json(request.headers.get("content-type")):
         message = "Send the document as JSON, with the header Content-Type: application/json."
         return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
@@ -72,16 +74,17 @@ async def submit_workflow(request: Request) -> Response:
         return problem(HTTPStatus.BAD_REQUEST, "INVALID_JSON", str(error))
     service = _application(request).service
     key = request.headers.get("idempotency-key")
-    run = await service.submit(DEFAULT_NAMESPACE, document, idempotency_key=key)
+    run = await service.submit(identity.namespace, document, idempotency_key=key)
     location = str(request.url_for("workflow", run_id=run.run_id).path)
     return _answer(await _show_run(service, run), status=HTTPStatus.CREATED, headers={"location": location})
 
 
 async def read_workflow(request: Request) -> Response:
     """Show a run as it is now."""
+    identity = await require(request, Scope.READ)
     service = _application(request).service
-    run = await service.get(DEFAULT_NAMESPACE, RunId(request.path_params["run_id"]))
-    return _answer(await _show_run(service, run), headers={"cache-control": "no-store"})
+    run = await service.get(identity.namespace, RunId(request.path_params["run_id"]))
+    return _answer(await _show_run(service, run))
 
 
 async def refuse_workflow_error(request: Request, error: Exception) -> Response:
@@ -93,6 +96,8 @@ async def refuse_workflow_error(request: Request, error: Exception) -> Response:
         case IdempotencyConflictError():
             return problem(status, code, str(error), run_id=error.run_id)
         case OverloadedError():
+            if not _application(request).executor.load().accepting:
+                status = HTTPStatus.SERVICE_UNAVAILABLE
             seconds = math.ceil(error.retry_after_seconds)
             return problem(status, code, str(error), headers={"retry-after": str(seconds)})
         case _:

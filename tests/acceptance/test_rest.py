@@ -169,7 +169,7 @@ def test_a_full_service_says_when_to_come_back() -> None:
         answer = client.post("/workflows/", json=document())
         gate.open()
 
-    assert_problem(answer, HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED")
+    assert_problem(answer, HTTPStatus.TOO_MANY_REQUESTS, "OVERLOADED")
     assert int(answer.headers["retry-after"]) >= 1
 
 
