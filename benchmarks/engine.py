@@ -21,6 +21,7 @@ from gql_app.engine.clock import SystemClock
 from gql_app.engine.executor import AsyncioExecutor
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
+from gql_app.telemetry.instruments import Instruments
 from gql_app.tools.decorator import tool
 from gql_app.tools.registry import ToolRegistry
 
@@ -34,14 +35,18 @@ async def noop() -> None:
 
 
 class Engine:
-    """The engine on the store in memory, and nothing around it."""
+    """The engine on the store in memory, with its metrics and log, and nothing around it."""
 
     def __init__(self) -> None:
         clock = SystemClock()
         settings = Settings(maximum_attempts_in_flight=20_000)
         self.repository = MemoryRunRepository(clock=clock, settings=settings)
         tools = ToolRegistry([noop])
-        self.executor = AsyncioExecutor(repository=self.repository, tools=tools, clock=clock, settings=settings)
+        instruments = Instruments(settings)
+        self.executor = AsyncioExecutor(
+            repository=self.repository, tools=tools, clock=clock, settings=settings, monitor=instruments.monitor
+        )
+        instruments.observe(load=self.executor.load, is_tool=lambda name: tools.find(name) is not None)
         self._clock = clock
         self._count = 0
 

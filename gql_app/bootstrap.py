@@ -12,6 +12,7 @@ from gql_app.ports import Executor, RunRepository, Tool, Tools
 from gql_app.service import WorkflowService
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
+from gql_app.telemetry.instruments import Instruments
 from gql_app.tools.builtin import builtin_tools
 from gql_app.tools.registry import ToolRegistry, load_tools
 
@@ -30,21 +31,28 @@ class Application:
 
 
 @asynccontextmanager
-async def application(settings: Settings, *, tools: Sequence[Tool] = ()) -> AsyncIterator[Application]:
+async def application(
+    settings: Settings, *, tools: Sequence[Tool] = (), instruments: Instruments | None = None
+) -> AsyncIterator[Application]:
     """Open a service, take over the runs that have not ended, and close it at the end of the block.
 
     On closing, attempts in flight get their grace first; tools and the store go once nothing uses them.
     """
+    instruments = instruments or Instruments(settings)
     registry = make_registry(settings, tools)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         repository = MemoryRunRepository(clock=clock, settings=settings)
         stack.push_async_callback(repository.close)
         await stack.enter_async_context(registry)
-        executor = AsyncioExecutor(repository=repository, tools=registry, clock=clock, settings=settings)
+        monitor = instruments.monitor
+        executor = AsyncioExecutor(
+            repository=repository, tools=registry, clock=clock, settings=settings, monitor=monitor
+        )
         stack.push_async_callback(executor.close)
+        instruments.observe(load=executor.load, is_tool=lambda name: registry.find(name) is not None)
         service = WorkflowService(
-            repository=repository, executor=executor, tools=registry, clock=clock, settings=settings
+            repository=repository, executor=executor, tools=registry, clock=clock, settings=settings, monitor=monitor
         )
         await _take_over(repository, executor)
         yield Application(service=service, repository=repository, executor=executor, tools=registry, settings=settings)

@@ -33,6 +33,23 @@ class Posture(StrEnum):
     PRODUCTION = "production"
 
 
+class LogLevel(StrEnum):
+    """What is worth a line in the log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How the log is written; `auto` is for readers on a terminal, and JSON elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
 class Settings(BaseSettings):
     """All settings of a service, with their defaults. Sizes are in bytes, times in seconds."""
 
@@ -77,3 +94,6 @@ class Settings(BaseSettings):
     # How many runs there may be
 
     # Logs, metrics and traces
+
+    log_level: LogLevel = LogLevel.WARNING
+    log_format: LogFormat = LogFormat.AUTO

@@ -25,6 +25,7 @@ from gql_app.engine.outputs import as_value, encode_output
 from gql_app.engine.threads import run_in_thread
 from gql_app.ports import Clock, RunRepository, Tool, ToolContext, Tools
 from gql_app.settings import Settings
+from gql_app.telemetry.monitor import Monitor
 
 logger = logging.getLogger(__name__)
 MESSAGE_CHARACTERS: Final = 2_000
@@ -84,12 +85,14 @@ class Caller:
         clock: Clock,
         settings: Settings,
         random: Callable[[], float],
+        monitor: Monitor,
     ) -> None:
         self._repository = repository
         self._tools = tools
         self._clock = clock
         self._settings = settings
         self._random = random
+        self._monitor = monitor
         self._threads_out = 0
         self._processes = anyio.CapacityLimiter(settings.maximum_processes)
         self.leftovers: set[Call] = set()
@@ -134,6 +137,7 @@ class Caller:
             if call.stopped():
                 signal = AttemptStopped(node=call.node, attempt=call.attempt)
             else:
+                self._monitor.attempting(run, plan, call.attempt)
                 result = await self._work(call, run, plan)
                 output = NULL if result is None else self._encode(run, result, values)
                 signal = AttemptSucceeded(node=call.node, attempt=call.attempt, output=output)

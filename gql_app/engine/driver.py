@@ -24,6 +24,7 @@ from gql_app.engine.evaluations import Evaluations
 from gql_app.engine.slots import RunSlots, SlotPool
 from gql_app.engine.timers import RunTimers, Timers
 from gql_app.ports import Clock, RunRepository
+from gql_app.telemetry.monitor import Monitor
 
 logger = logging.getLogger(__name__)
 _EVENTS_AT_ONCE: Final = 10_000
@@ -40,6 +41,7 @@ class Surroundings(Protocol):
     caller: Caller
     pool: SlotPool
     timers: Timers
+    monitor: Monitor
     random: Callable[[], float]
     maximum_run_bytes: int
     closing: bool
@@ -151,6 +153,7 @@ class RunDriver:
                     self._evaluations.answer(turn.unanswered.pop())
             if turn.events:
                 await self._store(turn.events)
+                shared.monitor.stored(self.run, turn.events)
             for command in turn.commands:
                 self._carry_out(command, turn)
         except BaseException:

@@ -18,6 +18,7 @@ from gql_app.engine.slots import SlotPool
 from gql_app.engine.timers import Timers
 from gql_app.ports import Clock, ExecutorLoad, RunRepository, Tools
 from gql_app.settings import Settings
+from gql_app.telemetry.monitor import UNMONITORED, Monitor
 
 logger = logging.getLogger(__name__)
 _EVENTS_A_READ: Final = 10_000
@@ -36,13 +37,17 @@ class AsyncioExecutor:
         clock: Clock,
         settings: Settings,
         random: Callable[[], float] = random_numbers.random,
+        monitor: Monitor = UNMONITORED,
     ) -> None:
         self.repository = repository
         self.clock = clock
         self.random = random
+        self.monitor = monitor
         self.maximum_run_bytes = settings.maximum_run_bytes
         self.closing = False
-        self.caller = Caller(repository=repository, tools=tools, clock=clock, settings=settings, random=random)
+        self.caller = Caller(
+            repository=repository, tools=tools, clock=clock, settings=settings, random=random, monitor=monitor
+        )
         self.pool = SlotPool(attempts=settings.maximum_attempts_in_flight, processes=settings.maximum_processes)
         self.timers = Timers()
         self.pool.configure(tools.definitions())
@@ -69,11 +74,13 @@ class AsyncioExecutor:
 
     async def _drive(self, driver: RunDriver) -> None:
         run_id = driver.run.run_id
+        self.monitor.taken_over(driver.run)
         try:
             await driver.drive()
         except Exception as error:  # noqa: BLE001 - an edge: it is logged there, and the run goes on
             await self._recover(driver.run, error)
         finally:
+            self.monitor.left(self._drivers[run_id].run)
             del self._drivers[run_id], self._tasks[run_id]
 
     async def _recover(self, run: WorkflowRun, error: Exception) -> None:

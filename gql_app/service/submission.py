@@ -19,6 +19,8 @@ class Submission(NamedTuple):
     """A run that is to be stored."""
 
     run_id: RunId
+    submitted: WorkflowSubmitted
+    """The first of the events."""
     events: list[RunEvent]
     values: dict[str, bytes]
 
@@ -39,12 +41,12 @@ def make_submission(
         labels=planned.labels,
         retry_of=retry_of,
     )
-    return Submission(run_id, [submitted], values)
+    return Submission(run_id, submitted, [submitted], values)
 
 
 def reuse(submission: Submission, nodes: Sequence[NodeRun]) -> None:
     """Carry completed nodes over into a run that is to be stored."""
-    at = submission.events[0].at
+    at = submission.submitted.at
     for node in nodes:
         sequence = len(submission.events) + 1
         submission.events.append(NodeReused(sequence=sequence, at=at, node=node.key, output=node.output))

@@ -34,6 +34,7 @@ from gql_app.service.planner import Planner
 from gql_app.service.reader import RunReader
 from gql_app.service.submission import Submission, make_submission, reusable, reuse
 from gql_app.settings import Settings
+from gql_app.telemetry.monitor import UNMONITORED, Monitor
 
 MAXIMUM_EVENTS: Final = 1_000
 MAXIMUM_KEY: Final = 255
@@ -55,12 +56,14 @@ class WorkflowService:
         clock: Clock,
         settings: Settings,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        monitor: Monitor = UNMONITORED,
     ) -> None:
         self._repository = repository
         self._executor = executor
         self._tools = tools
         self._clock = clock
         self._random_bytes = random_bytes
+        self._monitor = monitor
         self._reader = RunReader(repository)
         self._checkup = Checkup(repository, executor, clock, settings)
         self._planner = Planner(tools, settings)
@@ -203,6 +206,7 @@ class WorkflowService:
             raise OverloadedError("The service is shutting down.", 5.0)
         run_id = await self._repository.create(submission.events, values=submission.values, idempotency=key)
         if run_id == submission.run_id:
+            self._monitor.submitted(submission.submitted)
             await self._executor.start(namespace, run_id)
         return run_id
 

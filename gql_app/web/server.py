@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from gql_app.bootstrap import make_registry
 from gql_app.core.errors import InvalidToolError
 from gql_app.ports import Tool
 from gql_app.settings import Settings
+from gql_app.telemetry.logs import logged
 from gql_app.web.app import create_app
 from gql_app.web.closing import Closing
 from gql_app.web.connections import HttpProtocol, WebSocketProtocol
@@ -75,7 +75,11 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings, *, tools: Sequence[Tool] = (), out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
     """Serve until Ctrl-C or SIGTERM and tell the exit code: 1 if it could not start, 130 if it was not let finish."""
-    logging.basicConfig(stream=err, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with logged(settings, err):
+        return _serve(settings, tools, out, err)
+
+
+def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) -> int:
     try:
         make_registry(settings, tools)
         listener = listen(settings.host, settings.port)
@@ -138,7 +142,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
-        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,

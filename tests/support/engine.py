@@ -15,6 +15,7 @@ from gql_app.engine.executor import AsyncioExecutor
 from gql_app.ports import Clock, RunRepository, Tool, ToolContext
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
+from gql_app.telemetry.monitor import UNMONITORED, Monitor
 from gql_app.testing.virtual_time import VirtualClock, VirtualTimeLoop
 from tests.support.builders import plan, submitted
 
@@ -58,7 +59,14 @@ class Toolbox:
 class Engine:
     """An executor, its store, and ways to ask what became of a run."""
 
-    def __init__(self, *tools: Tool, clock: Clock, settings: Settings, repository: RunRepository | None = None) -> None:
+    def __init__(
+        self,
+        *tools: Tool,
+        clock: Clock,
+        settings: Settings,
+        repository: RunRepository | None = None,
+        monitor: Monitor = UNMONITORED,
+    ) -> None:
         self.clock = clock
         self.repository = repository or MemoryRunRepository(clock=clock, settings=settings)
         self.executor = AsyncioExecutor(
@@ -67,6 +75,7 @@ class Engine:
             clock=clock,
             settings=settings,
             random=lambda: 0.5,
+            monitor=monitor,
         )
         self._count = 0
 
@@ -113,9 +122,11 @@ def node_of(run: WorkflowRun, name: str) -> NodeRun:
 
 
 @asynccontextmanager
-async def engine(*tools: Tool, repository: RunRepository | None = None, **settings: Json) -> AsyncIterator[Engine]:
+async def engine(
+    *tools: Tool, repository: RunRepository | None = None, monitor: Monitor = UNMONITORED, **settings: Json
+) -> AsyncIterator[Engine]:
     """An engine on the running loop's virtual time, shut down at the end."""
-    made = Engine(*tools, clock=VirtualClock(), settings=Settings(**settings), repository=repository)
+    made = Engine(*tools, clock=VirtualClock(), settings=Settings(**settings), repository=repository, monitor=monitor)
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
         loop.hold_while(lambda: made.executor.caller.threads_out > 0)

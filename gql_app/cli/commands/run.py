@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 from contextlib import aclosing, suppress
 from typing import Final, TextIO
 
@@ -23,6 +24,7 @@ from gql_app.core.planning import ABSENT
 from gql_app.core.run import RunStatus, WorkflowRun
 from gql_app.core.values import Json
 from gql_app.settings import Settings
+from gql_app.telemetry.logs import logged
 from gql_app.web.loop import run as run_loop
 
 _STOPPING: Final = "Stopping the run; once more leaves at once."
@@ -33,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
     document, given = read_document(options.file), read_input(options.input)
     given = ABSENT if given is msgspec.UNSET else given
     settings = load_settings(tools=tuple(options.tools))
-    with reserved_stdout() as result:
+    with reserved_stdout() as result, logged(settings, sys.stderr):
         return run_loop(_run(settings, document, given, result))
 
 
