@@ -84,6 +84,8 @@ class Settings(BaseSettings):
 
     maximum_subscriptions: int = Field(default=100, ge=1)
     """Operations at once on one websocket."""
+    maximum_streams: int = Field(default=1_000, ge=1)
+    """Subscriptions at once over server-sent events and multipart, of all clients."""
 
     # Limits of GraphQL documents, and which documents are carried out
 

@@ -62,6 +62,7 @@ class Subscription:
     ) -> AsyncGenerator[WorkflowUpdate, None]:
         """Everything that happens in a run, once and in order. Completes when the run has ended."""
         context = info.context
+        after = after if context.resume_after is None else context.resume_after
         async with aclosing(context.service.watch(context.namespace, RunId(id), after=after)) as updates:
             async for update in updates:
                 yield WorkflowUpdate.from_update(update)

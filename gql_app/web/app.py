@@ -17,7 +17,7 @@ from starlette.types import ExceptionHandler, Scope
 from gql_app.bootstrap import Application, application
 from gql_app.ports import Tool
 from gql_app.schema.execution import Operations
-from gql_app.settings import Settings
+from gql_app.settings import Posture, Settings
 from gql_app.web import rest
 from gql_app.web.closing import Closing
 from gql_app.web.endpoint import STATIC_PATH, GraphQLEndpoint
@@ -83,7 +83,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         Route("/", _to_graphiql),
         Route(GRAPHQL_PATH, GraphQLEndpoint(settings)),
         WebSocketRoute(GRAPHQL_PATH, GraphQLSockets(settings)),
-        Mount(STATIC_PATH, Assets(directory=STATIC_DIRECTORY)),
+        *([Mount(STATIC_PATH, Assets(directory=STATIC_DIRECTORY))] if settings.posture is Posture.DEVELOPMENT else []),
         *rest.routes(),
     ]
 

@@ -12,7 +12,7 @@ STALL_SECONDS: Final = 30.0
 Back-pressure bounds how much is kept for such a peer, but nothing else how long: even closing would wait for it.
 """
 CLOSING_SECONDS: Final = 1.0
-"""How long the peer of a websocket may take to read what is left for it when its connection is closed."""
+"""How long a peer may take to read what is left for it when its websocket is closed, or the server stops."""
 
 HEAD_BYTES: Final = 64 << 10
 """How long the head of a request may be, and whatever else comes between the parts of a body."""
@@ -40,6 +40,7 @@ class HttpProtocol(HttpToolsProtocol):
     """An HTTP connection that is cut when its peer does not read its answers, or sends a head without an end."""
 
     _stall: Deadline | None = None
+    _is_stopping = False
     _unfinished = 0
     """How many bytes have come of what the parser only tells once it is complete."""
 
@@ -69,13 +70,21 @@ class HttpProtocol(HttpToolsProtocol):
         """Take note that the peer's buffers are full."""
         super().pause_writing()
         self._stall = self._stall or Deadline()
-        self._stall.set(self.transport, STALL_SECONDS)
+        self._stall.set(self.transport, CLOSING_SECONDS if self._is_stopping else STALL_SECONDS)
 
     def resume_writing(self) -> None:
         """Take note that the peer reads again."""
         super().resume_writing()
         if self._stall is not None:
             self._stall.call_off()
+
+    def shutdown(self) -> None:
+        """Let the answer end, if its peer reads it."""
+        super().shutdown()
+        self._is_stopping = True
+        if self._stall is not None and self.flow.write_paused:
+            self._stall.call_off()
+            self._stall.set(self.transport, CLOSING_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note of the end."""

@@ -17,6 +17,7 @@ from gql_app.web.refusals import RefusedRequestError
 _MEMBERS: Final = frozenset({"query", "documentId", "variables", "operationName", "extensions"})
 _ENCODED: Final = frozenset({"variables", "extensions"})
 _PLAIN: Final = frozenset({b"", b"identity"})
+_LONGEST_SEQUENCE: Final = 15
 _PERSISTED: Final = "persistedQuery"
 
 
@@ -61,6 +62,16 @@ def read_address(query_string: bytes) -> GraphQLRequest:
         if name in _MEMBERS and not (name in _ENCODED and not value):
             asked[name] = _decode(value, what=f"parameter {name!r}") if name in _ENCODED else value
     return _check(asked)
+
+
+def read_last_event_id(header: bytes | None) -> int | None:
+    """Read where a client that comes back goes on. Raises `RefusedRequestError`."""
+    if header is None:
+        return None
+    if not (header.isdigit() and len(header) <= _LONGEST_SEQUENCE):
+        message = "The header Last-Event-ID is not one that was handed out: it is the sequence of an update, a number."
+        raise RefusedRequestError(HTTPStatus.BAD_REQUEST, "INVALID_CURSOR", message)
+    return int(header)
 
 
 def _decode(data: bytes | str, *, what: str) -> Json:
