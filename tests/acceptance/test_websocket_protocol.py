@@ -143,7 +143,7 @@ async def test_a_second_introduction_closes_the_connection(server: RunningServer
 
 
 async def test_a_connection_that_stays_silent_is_closed(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gql_app.web.sockets.INIT_SECONDS", 0.01)
+    monkeypatch.setattr("gql_app.web.sockets.connection.INIT_SECONDS", 0.01)
 
     with live_server() as impatient:
         async with connect(impatient.ws_url, introduced=False) as socket:
