@@ -58,59 +58,6 @@ def test_the_new_response_type_is_used_for_who_asks_for_it(client: httpx.Client)
     assert answer.headers["content-type"] == f"{MODERN}; charset=utf-8"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"1",
-        b"null",
-        b"[]",
-        b'"text"',
-        b"not json",
-        b"\xff\xfe",
-        b'{"query": "\xff"}',
-        b"[" * 60_000,
-        b'{"a":' * 10_000,
-        b'{"query": "{ health { status } }", "variables": {"x": NaN}}',
-        b'{"query": "{ health { status } }", "variables": []}',
-        b'{"query": "{ health { status } }", "variables": "{}"}',
-        b'{"query": "{ health { status } }", "operationName": 1}',
-        b'{"query": 1}',
-        b'{"query": null}',
-        b'{"query": ""}',
-        b'{"variables": {}}',
-        b'{"query": "{"}',
-        b'{"query": "{ nothing }"}',
-        b'{"query": "query A { health { status } }", "operationName": "B"}',
-        b'{"query": "fragment F on Query { health { status } }"}',
-        b'{"query": "subscription { workflowUpdates(id: \\"a\\") { sequence } }"}',
-        b'{"query": "query Q($id: ID!) { workflow(id: $id) { id } }"}',
-        b'{"query": "' + b"{a" * 15_000 + b'"}',
-        b'{"query": "{ tool(name: ' + b"[" * 15_000 + b') { name } }"}',
-    ],
-    ids=lambda body: body[:70].decode(errors="replace"),
-)
-def test_a_bad_body_is_refused_as_graphql_has_it(client: httpx.Client, body: bytes) -> None:
-    answer = client.post("/graphql", content=body, headers=JSON)
-
-    assert answer.status_code == HTTPStatus.BAD_REQUEST, answer.text
-    assert answer.headers["content-type"] == f"{MODERN}; charset=utf-8"
-    assert answer.json().keys() == {"errors"}
-    assert all(error["message"] for error in answer.json()["errors"])
-
-
-@pytest.mark.parametrize(
-    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
-)
-def test_a_body_that_a_foreign_page_could_send_is_refused(client: httpx.Client, content_type: str | None) -> None:
-    headers = {"content-type": content_type} if content_type else {}
-
-    answer = client.post("/graphql", content=b'{"query": "{ health { status } }"}', headers=headers)
-
-    assert answer.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    assert "application/json" in answer.json()["errors"][0]["message"]
-
-
 def test_a_deep_value_is_a_problem_of_the_document(client: httpx.Client) -> None:
     deep: Json = "bottom"
     for _ in range(900):
@@ -131,22 +78,6 @@ def test_a_wrong_variable_is_pointed_at(client: httpx.Client) -> None:
     extensions = answer.json()["errors"][0]["extensions"]
     assert extensions["code"] == "INVALID_FIELD"
     assert extensions["pointer"].endswith("/nodes/0/retry/maximumAttempts")
-
-
-def test_a_mutation_by_get_is_not_allowed(client: httpx.Client) -> None:
-    answer = client.get("/graphql", params={"query": 'mutation { cancelWorkflow(id: "a") { __typename } }'})
-
-    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    assert answer.headers["allow"] == "POST"
-    assert answer.json()["errors"][0]["extensions"]["code"] == "METHOD_NOT_ALLOWED"
-
-
-def test_another_method_is_told_which_are_allowed(client: httpx.Client) -> None:
-    answer = client.put("/graphql", json={"query": HEALTH})
-
-    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    assert {"GET", "POST"} <= set(answer.headers["allow"].split(", "))
-    assert answer.json()["errors"][0]["message"]
 
 
 def test_only_the_head_of_an_answer_can_be_asked_for(client: httpx.Client) -> None:
