@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from gql_app.core.values import Json
 from gql_app.settings import Settings
-from tests.support.documents import WATCH, document, submit
+from tests.support.documents import SUBMIT, WATCH, document, submit
 from tests.support.gate import Gate, gated
 from tests.support.server import RunningServer, live_server
-from tests.support.socket_client import connect
+from tests.support.socket_client import SocketClient, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -36,19 +37,41 @@ async def test_a_query_is_answered_over_a_websocket(server: RunningServer) -> No
     assert results == [{"health": {"status": "OK"}}]
 
 
-@pytest.mark.parametrize("query", ["{", "{ nothing }", "query Q($id: ID!) { workflow(id: $id) { id } }"])
-async def test_an_invalid_operation_harms_no_other(server: RunningServer, query: str) -> None:
+async def test_a_mutation_is_carried_out_over_a_websocket(server: RunningServer) -> None:
     async with server.socket() as socket:
-        await socket.subscribe(query, id="bad")
-        message = await socket.receive()
-        while message["id"] == "bad" and message["type"] == "next":
-            assert message["payload"]["errors"]
-            message = await socket.receive()
-        results = [result async for result in socket.results(HEALTH, id="good")]
+        results = [result async for result in socket.results(SUBMIT, {"spec": document()})]
 
-    assert message["id"] == "bad"
-    assert message["type"] in {"error", "complete"}
-    assert results == [{"health": {"status": "OK"}}]
+    assert [result["submitWorkflow"]["__typename"] for result in results] == ["SubmitWorkflowSuccess"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"query": ""},
+        {"query": "{"},
+        {"query": "{ nothing }"},
+        {"query": "query Q($id: ID!) { workflow(id: $id) { id } }"},
+        {"query": "query Q($id: ID!) { workflow(id: $id) { id } }", "variables": {"id": []}},
+        {"query": HEALTH, "operationName": "Other"},
+        {"query": "query A { __typename } query B { __typename }"},
+        {"query": "fragment F on Query { __typename }"},
+        {"documentId": "sha256:0000"},
+        {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0000"}}},
+    ],
+    ids=str,
+)
+async def test_an_operation_that_cannot_begin_is_refused_and_harms_no_other(
+    server: RunningServer, payload: Json
+) -> None:
+    async with server.socket() as socket:
+        await socket.send(id="bad", type="subscribe", payload=payload)
+        refused = await socket.receive()
+        results = [result async for result in socket.results(HEALTH, id="good")]
+        again = [result async for result in socket.results(HEALTH, id="bad")]
+
+    assert (refused["id"], refused["type"]) == ("bad", "error")
+    assert [error["message"] for error in refused["payload"]]
+    assert results == again == [{"health": {"status": "OK"}}]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +84,15 @@ async def test_an_invalid_operation_harms_no_other(server: RunningServer, query:
         "{}",
         '{"type": 1}',
         '{"type": "unknown"}',
+        '{"type": "connection_ack"}',
+        '{"type": "next", "id": "1", "payload": {}}',
+        '{"type": "connection_init", "payload": []}',
+        '{"type": "subscribe", "payload": {"query": "{ health { status } }"}}',
+        '{"type": "subscribe", "id": "1"}',
+        '{"type": "subscribe", "id": "1", "payload": null}',
+        '{"type": "subscribe", "id": "1", "payload": {}}',
+        '{"type": "subscribe", "id": "1", "payload": {"query": null}}',
+        '{"type": "subscribe", "id": "1", "payload": {"query": "{ a }", "extensions": "a"}}',
         '{"type": "subscribe"}',
         '{"type": "subscribe", "id": 1, "payload": {"query": "{ health { status } }"}}',
         '{"type": "subscribe", "id": "", "payload": {"query": "{ health { status } }"}}',
@@ -70,7 +102,11 @@ async def test_an_invalid_operation_harms_no_other(server: RunningServer, query:
         '{"type": "subscribe", "id": "1", "payload": {"query": "{ a }", "operationName": 1}}',
         '{"type": "complete"}',
         '{"type": "complete", "id": []}',
+        '{"type": "complete", "id": ""}',
         '{"type": "ping", "payload": 1}',
+        '{"type": "pong", "payload": []}',
+        '{"type": "ping", "payload": {"a": NaN}}',
+        '{"type": "\\ud800"}',
         "[" * 100_000,
         '{"type": "' + "\U000e0001" * 1_000 + '"}',
     ],
@@ -82,7 +118,26 @@ async def test_a_message_of_the_wrong_shape_closes_the_connection(server: Runnin
         code, reason = await socket.closed()
 
     assert code == 4400
-    assert reason
+    assert len(reason.encode()) <= 123
+    assert reason.startswith("Invalid message: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('{"type": "subscribe", "id": 1, "payload": {"query": "{ a }"}}', "$.id"),
+        ('{"type": "subscribe", "id": "1", "payload": {"query": "{ a }", "variables": []}}', "$.payload.variables"),
+        ('{"type": "subscribe", "id": "1", "payload": {}}', "query"),
+        ('{"type": "nonsense"}', "nonsense"),
+        ("{}", "type"),
+        ("[]", "array"),
+    ],
+)
+async def test_the_reason_names_what_is_wrong(server: RunningServer, text: str, wrong: str) -> None:
+    async with server.socket() as socket:
+        await socket.send_text(text)
+
+        assert wrong in (await socket.closed())[1]
 
 
 async def test_a_name_in_use_closes_the_connection_however_long_it_is(server: RunningServer, gate: Gate) -> None:
@@ -94,7 +149,7 @@ async def test_a_name_in_use_closes_the_connection_however_long_it_is(server: Ru
         code, reason = await socket.closed()
 
     assert code == 4409
-    assert reason
+    assert reason.startswith("Subscriber for \U0001f600")
 
 
 async def test_a_binary_message_closes_the_connection(server: RunningServer) -> None:
@@ -112,6 +167,14 @@ async def test_a_message_of_more_than_a_mebibyte_closes_the_connection(server: R
     assert code == 1009
 
 
+async def test_text_that_is_not_utf_8_closes_the_connection(server: RunningServer) -> None:
+    async with server.socket() as socket:
+        await socket.connection.send(b'{"type": "\xff"}', text=True)
+        code, _ = await socket.closed()
+
+    assert code == 1007
+
+
 async def test_an_introduction_may_have_null_for_a_payload(server: RunningServer) -> None:
     async with connect(server.ws_url, introduced=False) as socket:
         await socket.send(type="connection_init", payload=None)
@@ -124,6 +187,29 @@ async def test_a_ping_is_answered_with_what_it_brought(server: RunningServer) ->
         await socket.send(type="ping", payload={"at": 1})
 
         assert await socket.receive() == {"type": "pong", "payload": {"at": 1}}
+
+
+async def test_pongs_and_what_has_ended_already_are_passed_over(server: RunningServer) -> None:
+    async with connect(server.ws_url, introduced=False) as socket:
+        await pass_over(socket)
+        await socket.introduce()
+        await pass_over(socket)
+
+
+async def pass_over(socket: SocketClient) -> None:
+    await socket.send(type="pong", payload={"at": 1})
+    await socket.send(type="pong")
+    await socket.send(type="complete", id="1")
+    await socket.send(type="ping")
+    assert await socket.receive() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}], ids=str)
+async def test_a_ping_that_brought_nothing_is_answered_with_nothing(server: RunningServer, payload: Json) -> None:
+    async with server.socket() as socket:
+        await socket.send(type="ping", **payload)
+
+        assert await socket.receive() == {"type": "pong"}
 
 
 async def test_who_has_not_introduced_itself_gets_nothing(server: RunningServer) -> None:
@@ -166,6 +252,7 @@ async def test_an_operation_too_many_is_refused_and_the_others_go_on(server: Run
         accepted = await socket.receive()
 
     assert (refused["id"], refused["type"]) == ("4", "error")
+    assert [error["extensions"]["code"] for error in refused["payload"]] == ["TOO_MANY_OPERATIONS"]
     assert (accepted["id"], accepted["type"]) == ("5", "next")
 
 
@@ -183,6 +270,7 @@ async def test_a_page_of_another_origin_may_not_connect(server: RunningServer, o
             pass
 
     assert refused.value.response.status_code == 403
+    assert b"GQL_APP_ALLOWED_ORIGINS" in refused.value.response.body
 
 
 async def test_a_page_of_ours_may_connect(server: RunningServer) -> None:

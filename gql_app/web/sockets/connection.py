@@ -99,6 +99,7 @@ class Connection:
         if self._introduced:
             raise ClosedError(CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests")
         self._introduced = True
+        self._be_patient()
         state = self._scope["state"]
         try:
             identity = await state["gate"].admit(HTTPConnection(self._scope), payload)
@@ -132,7 +133,7 @@ class Connection:
             raise DisconnectedError
         if self._introduced:
             self._asked = False
-            self._deadline = asyncio.get_running_loop().time() + PING_SECONDS
+            self._be_patient()
         text = event.get("text")
         if text is None:
             raise ClosedError(CloseCode.BAD_REQUEST, "WebSocket message type must be text")
@@ -147,8 +148,11 @@ class Connection:
         if self._asked:
             raise ClosedError(CloseCode.TERMINATED, f"Terminated: no pong within {PING_SECONDS:g} seconds")
         self._asked = True
-        self._deadline = asyncio.get_running_loop().time() + PING_SECONDS
+        self._be_patient()
         await self.send(messages.PING)
+
+    def _be_patient(self) -> None:
+        self._deadline = asyncio.get_running_loop().time() + PING_SECONDS
 
     def _stop(self) -> None:
         if self._operations is not None:
