@@ -89,6 +89,21 @@ class Settings(BaseSettings):
 
     # Limits of GraphQL documents, and which documents are carried out
 
+    maximum_document_bytes: int = Field(default=20_000, ge=100)
+    maximum_document_tokens: int = Field(default=2_000, ge=10)
+    maximum_document_definitions: int = Field(default=50, ge=1)
+    """Operations and fragments."""
+    maximum_document_depth: int = Field(default=12, ge=2, le=50)
+    maximum_document_aliases: int = Field(default=30, ge=0)
+    maximum_document_directives: int = Field(default=20, ge=0)
+    maximum_document_root_fields: int = Field(default=20, ge=1)
+    maximum_cost: int = Field(default=10_000, ge=1)
+    """Fields that an answer may have, as far as that can be told before."""
+    maximum_errors: int = Field(default=10, ge=1)
+    """How many errors of a document or of its variables are told."""
+    operation_seconds: float = Field(default=30.0, gt=0)
+    """How long an operation, or the answer to one event of a subscription, may take."""
+
     # Who is let in
 
     # What tools and expressions may do, and their secrets

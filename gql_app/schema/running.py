@@ -1,0 +1,141 @@
+"""An operation under way: what it waits for, what went wrong, and where a null must stand because of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from graphql import GraphQLError, GraphQLResolveInfo, located_error
+from graphql.execution.values import VariableValues, get_argument_values
+from graphql.pyutils import Path, is_awaitable
+
+from gql_app.core.values import Json
+from gql_app.schema.context import Context
+from gql_app.schema.fields import Field
+
+if TYPE_CHECKING:
+    from gql_app.schema.compiler import Plan
+
+Slot: TypeAlias = tuple["Slot | None", Json, str | int, bool]
+"""A place in the answer: the place around it, its container and its key there, and whether it can be null."""
+
+Complete: TypeAlias = Callable[["Execution", Json, Slot], Json]
+
+
+class NulledError(Exception):
+    """A place that cannot be null has no value: the place around it has none either. The error is noted already."""
+
+
+class Waiting(NamedTuple):
+    """A value that a resolver will give later."""
+
+    value: Awaitable[Json]
+    field: Field
+    complete: Complete
+    slot: Slot
+
+
+class Execution:
+    """One execution of a plan. Its parts fill the answer in place."""
+
+    __slots__ = ("_arguments", "context", "errors", "nulled", "plan", "values", "waiting")
+
+    def __init__(self, plan: "Plan", values: VariableValues, context: Context) -> None:
+        self.plan = plan
+        self.values = values
+        self.context = context
+        self.errors: list[GraphQLError] = []
+        self.waiting: list[Waiting] = []
+        self.nulled = False
+        """Whether the answer as a whole is null."""
+        self._arguments: dict[Field, dict[str, Json]] = {}
+
+    def arguments(self, field: Field) -> dict[str, Json]:
+        """Tell the arguments of a field, which may come from variables."""
+        found = self._arguments.get(field)
+        if found is None:
+            hide = self.plan.hide_suggestions
+            found = get_argument_values(field.definition, field.nodes[0], self.values, hide_suggestions=hide)
+            self._arguments[field] = found
+        return found
+
+    def resolve_info(self, field: Field, slot: Slot) -> GraphQLResolveInfo[Context]:
+        """Tell a resolver where it is."""
+        plan = self.plan
+        # Strawberry reads `variable_values` both as graphql-core's own container and as a plain dictionary.
+        return GraphQLResolveInfo(
+            field.name,
+            field.nodes,
+            field.definition.type,
+            field.parent,
+            _path(slot),
+            plan.schema,
+            plan.fragments,
+            None,
+            plan.operation,
+            self.values,
+            self.context,
+            is_awaitable,
+            None,
+            None,  # type: ignore[arg-type]
+        )
+
+    def fail(self, error: Exception, field: Field, slot: Slot) -> None:
+        """Note an error at a place, which becomes null. Raises `NulledError` where it cannot."""
+        self.errors.append(located_error(error, field.nodes, _path(slot).as_list()))
+        _, container, key, nullable = slot
+        if not nullable:
+            raise NulledError
+        container[key] = None
+
+    def null(self, slot: Slot | None) -> None:
+        """Make the nearest place null that can be, from a place that has no value outwards."""
+        while slot is not None:
+            around, container, key, nullable = slot
+            if nullable:
+                container[key] = None
+                return
+            slot = around
+        self.nulled = True
+
+    async def settle(self) -> None:
+        """Await everything that resolvers have promised, side by side, and what comes of it."""
+        waiting, self.waiting = self.waiting, []
+        try:
+            if len(waiting) == 1:
+                await self._settle_one(waiting[0])
+            else:
+                await asyncio.gather(*map(self._settle_one, waiting))
+        finally:
+            for each in waiting:
+                if iscoroutine(each.value):
+                    each.value.close()
+
+    async def _settle_one(self, waiting: Waiting) -> None:
+        value, field, complete, slot = waiting
+        _, container, key, nullable = slot
+        try:
+            try:
+                container[key] = complete(self, await value, slot)
+            except NulledError:
+                if not nullable:
+                    raise
+            except Exception as error:  # noqa: BLE001 - an edge: what a resolver raises is told in the answer
+                self.fail(error, field, slot)
+        except NulledError:
+            self.null(slot)
+        if self.waiting:
+            await self.settle()
+
+
+def _path(slot: Slot) -> Path:
+    keys = []
+    place: Slot | None = slot
+    while place is not None:
+        place, _, key, _ = place
+        keys.append(key)
+    path: Path | None = None
+    for key in reversed(keys):
+        path = Path(path, key, None)
+    assert path is not None
+    return path
