@@ -13,7 +13,9 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    GraphQLSchema,
     Undefined,
+    get_operation_ast,
 )
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -21,7 +23,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from gql_app.schema import event
-from gql_app.schema.cache import DocumentCache
+from gql_app.schema.coercion import coerce_variables
 from gql_app.schema.errors import HANDLERS
 from gql_app.schema.masking import present_errors
 from gql_app.schema.mutation import Mutation
@@ -35,11 +37,20 @@ _DEFINITION: Final = "strawberry-definition"
 class Schema(strawberry.Schema):
     """The schema. Whatever goes wrong in a resolver passes through `present_errors`, over every transport."""
 
+    @property
+    def published(self) -> GraphQLSchema:
+        """The schema as graphql-core has it."""
+        return self._schema
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Put what the client is told in the place of what went wrong."""
-        presented = present_errors(errors, execution_context)
-        if any(new is not old for new, old in zip(presented, errors, strict=False)) or len(presented) != len(errors):
-            errors[:] = presented
+        if execution_context is None or execution_context.graphql_document is None:
+            return
+        operation = get_operation_ast(execution_context.graphql_document, execution_context.operation_name)
+        if operation is not None:
+            variables = execution_context.variables or {}
+            found = coerce_variables(self._schema, operation, variables)[1]
+            errors[:] = found or present_errors(errors, operation, variables)
 
     def polish(self) -> None:
         """Let docstrings describe types and fields, and publish no default that only means "left out"."""
@@ -76,7 +87,6 @@ def build_schema() -> Schema:
         subscription=Subscription,
         types=[kind for kind in vars(event).values() if isinstance(kind, type) and issubclass(kind, event.RunEvent)],
         config=StrawberryConfig(scalar_map=SCALARS),
-        extensions=[DocumentCache],
         exception_handlers=HANDLERS,
     )
     built.polish()

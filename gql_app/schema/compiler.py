@@ -20,6 +20,7 @@ from graphql import (
     GraphQLOutputType,
     GraphQLScalarType,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
 )
 from graphql.pyutils import is_awaitable
@@ -28,11 +29,9 @@ from strawberry.types.field import StrawberryField
 from gql_app.core.values import Json
 from gql_app.schema.fields import Collector, Field, Types
 from gql_app.schema.leaves import make_writer
-from gql_app.schema.running import Complete, Execution, NulledError, Slot, Waiting
+from gql_app.schema.running import Complete, Execution, NulledError, Slot, Step, Waiting
 
 Read: TypeAlias = Callable[[Json], Json]
-Step: TypeAlias = Callable[[Execution, Json, dict[str, Json], Slot | None], None]
-"""Puts one field of a source into the answer."""
 
 _DEFINITION: Final = "strawberry-definition"
 
@@ -57,9 +56,13 @@ class Plan:
         self._collector = Collector(types, fragments, conditions)
         root = self.schema.get_root_type(operation.operation)
         assert root is not None, "A valid operation has a type."
-        self.steps = self.compile(root, [operation.selection_set])
+        self.serial = operation.operation is OperationType.MUTATION
+        """Whether fields at the root are carried out one after the other."""
+        self.fields = self._collector.collect(root, [operation.selection_set])
+        """The fields at the root."""
+        self.steps = tuple(make_step(self, field) for field in self.fields)
 
-    def compile(self, kind: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> tuple["Step", ...]:
+    def compile(self, kind: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> tuple[Step, ...]:
         """Tell what is done for an object of a type."""
         return tuple(make_step(self, field) for field in self._collector.collect(kind, sets))
 
@@ -106,7 +109,7 @@ def _reader(field: Field) -> Read | None:
     resolver = source.base_resolver
     if resolver is None:
         return attrgetter(source.python_name)
-    method = resolver.wrapped_func
+    method: Read = resolver.wrapped_func  # type: ignore[assignment]
     plain = not resolver.arguments and resolver.info_parameter is None and resolver.self_parameter is not None
     return method if plain and not iscoroutinefunction(method) else None
 

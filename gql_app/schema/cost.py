@@ -103,6 +103,8 @@ class Estimator:
                     inner.append((1, self._add(kind, each.selection_set, items)))
                 case FragmentSpreadNode():
                     inner.append((1, self._fragment(each.name.value, items)))
+                case _:
+                    pass
         self._terms.append((count, inner))
         return len(self._terms) - 1
 

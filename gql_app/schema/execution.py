@@ -1,188 +1,225 @@
 """Carries out operations: from what a client sent to the encoded answer, the same over every transport."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from inspect import isawaitable
-from typing import TypeAlias, cast
+from typing import Final, cast
 
-import msgspec
 import orjson
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    GraphQLError,
-    GraphQLFormattedError,
-    OperationDefinitionNode,
-    OperationType,
-    execute,
-    get_operation_ast,
-    parse,
-    subscribe,
-    validate,
-)
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.types import ExecutionContext
-from strawberry.types import graphql as strawberry_types
+from graphql import GraphQLError, located_error
+from graphql.execution.values import VariableValues
 
 from gql_app.core.access import Identity
 from gql_app.core.values import Json
+from gql_app.schema.access import unauthenticated
 from gql_app.schema.build import Schema, schema
-from gql_app.schema.coercion import coercion_errors
+from gql_app.schema.cache import Documents
+from gql_app.schema.coercion import Coercion
+from gql_app.schema.compiler import Plan
 from gql_app.schema.context import Context
+from gql_app.schema.documents import Document, DocumentOperation
+from gql_app.schema.fields import Field, Types
+from gql_app.schema.limits import Limits
 from gql_app.schema.masking import present_errors
-from gql_app.settings import Settings
+from gql_app.schema.operation import Answer, GraphQLRequest, Operation, Variables
+from gql_app.schema.refusals import RefusedOperationError, refusal
+from gql_app.schema.running import Execution, NulledError, Slot
+from gql_app.schema.sharing import SharedAnswers
+from gql_app.schema.subscription import WorkflowUpdate
+from gql_app.settings import Posture, Settings
 
-Variables: TypeAlias = dict[str, Json]
+__all__ = ["Answer", "GraphQLRequest", "Operation", "Operations", "RefusedOperationError"]
 
+TIMEOUT: Final = "TIMEOUT"
 
-class GraphQLRequest(msgspec.Struct, frozen=True, rename="camel"):
-    """What a client asks. Members we do not know are ignored, as the specification has it."""
-
-    query: str | None = None
-    document_id: str | None = None
-    variables: Variables | None = None
-    operation_name: str | None = None
-    extensions: dict[str, Json] | None = None
-
-
-class RefusedOperationError(Exception):
-    """The operation cannot begin: there is no data, only `errors`. `status` is how HTTP says so."""
-
-    def __init__(self, errors: Sequence[GraphQLError], status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
-        super().__init__("; ".join(error.message for error in errors))
-        self.errors: list[GraphQLFormattedError] = [error.formatted for error in errors]
-        self.status = status
-
-    @property
-    def body(self) -> bytes:
-        """The answer, encoded."""
-        return orjson.dumps({"errors": self.errors})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """An operation that may begin: parsed, within the limits, valid, and allowed to who asks."""
-
-    text: str
-    document: DocumentNode
-    node: OperationDefinitionNode
-    variables: Variables
-    extensions: dict[str, Json] = field(default_factory=dict)
-
-    @property
-    def kind(self) -> OperationType:
-        """Whether it asks, changes or watches something."""
-        return self.node.operation
-
-    @property
-    def name(self) -> str | None:
-        """Its name in the document."""
-        return self.node.name.value if self.node.name else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A result as encoded JSON: `{"data": …}`, with `errors` if it has `failed`.
-
-    `sequence` is that of an update of a subscription: a client that comes back goes on after it.
-    """
-
-    body: bytes
-    failed: bool = False
-    sequence: int | None = None
+_NO_VARIABLES: Final = VariableValues({}, {})
 
 
 class Operations:
     """Prepares and carries out operations on the schema."""
 
     def __init__(self, settings: Settings, *, schema: Schema = schema) -> None:
-        self._settings = settings
-        self._schema = schema
+        self._limits = Limits.of(settings)
+        self._seconds = settings.operation_seconds
+        self._is_open = settings.posture is Posture.DEVELOPMENT
+        self._types = Types(schema.published)
+        self._documents: Documents[Document] = Documents(maximum_document=settings.maximum_document_bytes)
+        self._shared = SharedAnswers()
 
     def prepare(self, request: GraphQLRequest, identity: Identity) -> Operation:
-        """Parse and check what was asked. Raises `RefusedOperationError`."""
-        if not request.query:
-            raise _refused("The query is empty.", "BAD_REQUEST")
+        """Read and check what was asked. Raises `RefusedOperationError`."""
         try:
-            document = parse(request.query)
-        except GraphQLError as error:
-            raise RefusedOperationError([error]) from None
-        if errors := validate(self._schema._schema, document):
-            raise RefusedOperationError(errors)
-        node = get_operation_ast(document, request.operation_name)
-        if node is None:
-            message = f"There is no operation {request.operation_name!r} in the document; name one that is."
-            raise _refused(message, "UNKNOWN_OPERATION")
+            document = self._find(request)
+            found = document.operation(request.operation_name)
+            found.check_access(identity, introspection=self._is_open)
+            document.validate()
+        except RefusedOperationError:
+            if not identity.scopes:
+                # Who is nobody is told nothing about the schema, not even what is wrong with a document.
+                raise unauthenticated() from None
+            raise
+        self._documents.keep(document.text, document)
+        found.prepare()
         variables = request.variables or {}
-        if errors := coercion_errors(self._schema._schema, node, variables):
-            raise RefusedOperationError(errors)
+        values = self._coerce(found, variables)
         return Operation(
-            text=request.query, document=document, node=node, variables=variables, extensions=request.extensions or {}
+            text=document.text,
+            document=document.node,
+            node=found.node,
+            plan=found.plan(values),
+            variables=variables,
+            values=values,
+            inner_variables=found.inner_variables(variables),
+            cost=self._check_cost(found, values),
+            extensions=request.extensions or {},
         )
 
     async def execute(self, operation: Operation, context: Context) -> Answer:
         """Carry out a query or a mutation."""
-        result = execute(
-            self._schema._schema,
-            operation.document,
-            context_value=context,
-            variable_values=operation.variables,
-            operation_name=operation.name,
-            executor_class=StrawberryGraphQLCoreExecutionContext,
-        )
-        if isawaitable(result):
-            result = await result
-        return self._answer(operation, context, result)
+        run = Execution(operation.plan, operation.values, context)
+        data = self._begin(operation.plan, run, None)
+        if run.waiting:
+            data = await self._finish(run, data)
+        return self._answer(operation, run, data)
 
     async def subscribe(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None]:
         """Carry out a subscription; close the generator to end it.
 
         Raises `RefusedOperationError` at the first step if it cannot begin; what fails later is a last answer.
+        Subscribers of the same operation are given the same answer to the same update.
         """
-        results = subscribe(
-            self._schema._schema,
-            operation.document,
-            context_value=context,
-            variable_values=operation.variables,
-            operation_name=operation.name,
-            executor_class=StrawberryGraphQLCoreExecutionContext,
-        )
-        if isawaitable(results):
-            results = await results
-        if isinstance(results, ExecutionResult):
-            raise RefusedOperationError(self._present(operation, context, results.errors or []))
-        async with aclosing(cast("AsyncGenerator[ExecutionResult]", results)):
+        shared = self._shared
+        share = (operation.plan, operation.inner_variables, self._asks_cost(operation) and operation.cost)
+        async with aclosing(self._source(operation, context)) as updates:
             try:
-                async for result in results:
-                    yield self._answer(operation, context, result)
+                async for update in updates:
+                    key = (share, context.namespace, id(update.update))
+                    answer = shared.find(key)
+                    yield answer or await self._answer_update(operation, context, update, key)
             except Exception as error:  # noqa: BLE001 - an edge: what a subscription raises is its last answer
-                failure = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
-                yield self._answer(operation, context, ExecutionResult(None, [failure]))
+                yield self._last_answer(operation, context, error)
 
-    def _answer(self, operation: Operation, context: Context, result: ExecutionResult) -> Answer:
-        body: dict[str, Json] = {"data": result.data}
-        if result.errors:
-            body["errors"] = [error.formatted for error in self._present(operation, context, result.errors)]
-        update = (
-            next(iter((result.data or {}).values()), None) if operation.kind is OperationType.SUBSCRIPTION else None
+    def _find(self, request: GraphQLRequest) -> Document:
+        text = request.query
+        if not text:
+            raise refusal("The query is empty.", "BAD_REQUEST")
+        return self._documents.find(text) or Document(
+            text, self._types, self._limits, hide_suggestions=not self._is_open
         )
-        sequence = update.get("sequence") if isinstance(update, dict) else None
-        return Answer(body=orjson.dumps(body, option=orjson.OPT_UTC_Z), failed=bool(result.errors), sequence=sequence)
 
-    def _present(self, operation: Operation, context: Context, errors: list[GraphQLError]) -> list[GraphQLError]:
-        asked = ExecutionContext(
-            query=operation.text,
-            schema=self._schema,
-            allowed_operations=list(strawberry_types.OperationType),
-            context=context,
-            variables=operation.variables,
-            provided_operation_name=operation.name,
-        )
-        asked.graphql_document = operation.document
-        return present_errors(errors, asked)
+    def _coerce(self, found: DocumentOperation, variables: Variables) -> VariableValues:
+        if not found.signatures:
+            return _NO_VARIABLES
+        coercion = Coercion(maximum_errors=self._limits.errors, suggest=self._is_open)
+        values = coercion.coerce(found.signatures, variables)
+        if coercion.errors:
+            raise RefusedOperationError(coercion.errors)
+        return values
+
+    def _check_cost(self, found: DocumentOperation, values: VariableValues) -> int:
+        cost, maximum = found.cost.of(values.coerced), self._limits.cost
+        if cost > maximum:
+            message = f"The operation may answer with {cost} fields, and {maximum} are allowed; ask for less at once."
+            raise refusal(message, "LIMIT_EXCEEDED", limit="cost", requested=cost, maximum=maximum)
+        return cost
+
+    def _begin(self, plan: Plan, run: Execution, source: Json) -> dict[str, Json] | None:
+        """Carry out what needs no waiting; fields of a mutation that come after a wait are left to `_finish`."""
+        data: dict[str, Json] = {}
+        steps = plan.steps
+        try:
+            for index, step in enumerate(steps):
+                step(run, source, data, None)
+                if run.waiting and plan.serial:
+                    run.left = steps[index + 1 :]
+                    break
+        except NulledError:
+            run.abandon()
+            return None
+        return data
+
+    async def _finish(self, run: Execution, data: dict[str, Json] | None) -> dict[str, Json] | None:
+        """Wait for the rest, as long as an operation may take."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await run.settle()
+                for step in run.left:
+                    assert data is not None
+                    step(run, None, data, None)
+                    if run.waiting:
+                        await run.settle()
+        except NulledError:
+            return None
+        except TimeoutError:
+            message = f"The operation took longer than {self._seconds:g} seconds and was given up."
+            run.errors = [GraphQLError(message, extensions={"code": TIMEOUT})]
+            return None
+        return None if run.nulled else data
+
+    async def _answer_update(
+        self, operation: Operation, context: Context, update: WorkflowUpdate, key: Hashable
+    ) -> Answer:
+        """Make the answer to an update, unless somebody else is at it."""
+        run = Execution(operation.plan, operation.values, context)
+        data = self._begin(operation.plan, run, update)
+        if not run.waiting:
+            answer = self._answer(operation, run, data, update.sequence)
+            return self._shared.keep(key, update.update, answer)
+
+        async def finish() -> Answer:
+            return self._answer(operation, run, await self._finish(run, data), update.sequence)
+
+        return await self._shared.make(key, update.update, finish)
+
+    async def _source(self, operation: Operation, context: Context) -> AsyncGenerator[WorkflowUpdate, None]:
+        """Begin with what is subscribed to. Raises `RefusedOperationError`."""
+        run = Execution(operation.plan, operation.values, context)
+        field = operation.plan.fields[0]
+        try:
+            arguments = run.arguments(field)
+        except GraphQLError as error:
+            raise RefusedOperationError([error]) from None
+        subscribe = field.definition.subscribe
+        assert subscribe is not None
+        slot: Slot = (None, {}, field.key, True)
+        updates = subscribe(None, run.resolve_info(field, slot), **arguments)
+        if isawaitable(updates):
+            updates = await updates
+        async with aclosing(cast("AsyncGenerator[WorkflowUpdate]", updates)):
+            async for update in updates:
+                yield update
+
+    def _last_answer(self, operation: Operation, context: Context, error: Exception) -> Answer:
+        run = Execution(operation.plan, operation.values, context)
+        field: Field = operation.plan.fields[0]
+        run.errors.append(located_error(error, field.nodes, [field.key]))
+        return self._answer(operation, run, None)
+
+    def _answer(
+        self, operation: Operation, run: Execution, data: dict[str, Json] | None, sequence: int | None = None
+    ) -> Answer:
+        body: dict[str, Json] = {"data": data}
+        if run.errors:
+            presented = present_errors(run.errors, operation.node, operation.variables)
+            body["errors"] = [error.formatted for error in presented]
+        if operation.extensions and self._asks_cost(operation):
+            body["extensions"] = {"cost": {"requested": operation.cost, "maximum": self._limits.cost}}
+        return Answer(body=_encode(body), failed=bool(run.errors), sequence=sequence)
+
+    @staticmethod
+    def _asks_cost(operation: Operation) -> bool:
+        return operation.extensions.get("cost") is True
 
 
-def _refused(message: str, code: str) -> RefusedOperationError:
-    return RefusedOperationError([GraphQLError(message, extensions={"code": code})])
+def _encode(body: dict[str, Json]) -> bytes:
+    try:
+        return orjson.dumps(body, option=orjson.OPT_UTC_Z)
+    except TypeError:
+        # There may be whole numbers of more than 64 bits in a JSON value.
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=_write).encode()
+
+
+def _write(value: object) -> Json:
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_UTC_Z))

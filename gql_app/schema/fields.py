@@ -116,6 +116,8 @@ class Collector:
                         seen.add(name)
                         if self._types.covers(fragment.type_condition.name.value, kind):
                             self._gather(kind, fragment.selection_set, grouped, seen)
+                case _:
+                    pass
 
     def _included(self, directives: Sequence[DirectiveNode]) -> bool:
         for directive in directives:

@@ -74,7 +74,8 @@ class _Measure(NamedTuple):
     lists: int = 0
 
 
-class Roots(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Roots:
     """The fields at the root of an operation: how many are written, through all fragments, and their names."""
 
     count: int
@@ -163,7 +164,8 @@ class Survey:
         return measure
 
     def _find_roots(self, selected: SelectionSetNode) -> Roots:
-        count, names = 0, set()
+        count = 0
+        names: set[str] = set()
         for each in selected.selections:
             match each:
                 case FieldNode():

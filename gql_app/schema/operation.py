@@ -35,7 +35,10 @@ class Operation:
     """As they were sent."""
     values: VariableValues
     """As resolvers are told them."""
+    inner_variables: bytes = b""
+    """Those that tell answers apart which are made of the same value at the root."""
     cost: int = 0
+    """How many fields the answer may have."""
     trusted: bool = False
     """Whether the document is one of those that the service was started with."""
     extensions: dict[str, Json] = field(default_factory=dict)

@@ -1,11 +1,18 @@
 """An operation under way: what it waits for, what went wrong, and where a null must stand because of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from graphql import GraphQLError, GraphQLResolveInfo, located_error
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    located_error,
+)
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path, is_awaitable
 
@@ -13,13 +20,22 @@ from gql_app.core.values import Json
 from gql_app.schema.context import Context
 from gql_app.schema.fields import Field
 
-if TYPE_CHECKING:
-    from gql_app.schema.compiler import Plan
-
 Slot: TypeAlias = tuple["Slot | None", Json, str | int, bool]
 """A place in the answer: the place around it, its container and its key there, and whether it can be null."""
 
+Step: TypeAlias = Callable[["Execution", Json, dict[str, Json], Slot | None], None]
+"""Puts one field of a source into the answer."""
+
 Complete: TypeAlias = Callable[["Execution", Json, Slot], Json]
+
+
+class Compiled(Protocol):
+    """What an execution knows of the operation that it carries out."""
+
+    schema: GraphQLSchema
+    fragments: dict[str, FragmentDefinitionNode]
+    operation: OperationDefinitionNode
+    hide_suggestions: bool
 
 
 class NulledError(Exception):
@@ -38,14 +54,16 @@ class Waiting(NamedTuple):
 class Execution:
     """One execution of a plan. Its parts fill the answer in place."""
 
-    __slots__ = ("_arguments", "context", "errors", "nulled", "plan", "values", "waiting")
+    __slots__ = ("_arguments", "context", "errors", "left", "nulled", "plan", "values", "waiting")
 
-    def __init__(self, plan: "Plan", values: VariableValues, context: Context) -> None:
+    def __init__(self, plan: Compiled, values: VariableValues, context: Context) -> None:
         self.plan = plan
         self.values = values
         self.context = context
         self.errors: list[GraphQLError] = []
         self.waiting: list[Waiting] = []
+        self.left: Sequence[Step] = ()
+        """Fields at the root that come after what is awaited."""
         self.nulled = False
         """Whether the answer as a whole is null."""
         self._arguments: dict[Field, dict[str, Json]] = {}
@@ -98,6 +116,11 @@ class Execution:
             slot = around
         self.nulled = True
 
+    def abandon(self) -> None:
+        """Give up what resolvers have promised."""
+        _close(self.waiting)
+        self.waiting = []
+
     async def settle(self) -> None:
         """Await everything that resolvers have promised, side by side, and what comes of it."""
         waiting, self.waiting = self.waiting, []
@@ -107,9 +130,7 @@ class Execution:
             else:
                 await asyncio.gather(*map(self._settle_one, waiting))
         finally:
-            for each in waiting:
-                if iscoroutine(each.value):
-                    each.value.close()
+            _close(waiting)
 
     async def _settle_one(self, waiting: Waiting) -> None:
         value, field, complete, slot = waiting
@@ -126,6 +147,13 @@ class Execution:
             self.null(slot)
         if self.waiting:
             await self.settle()
+
+
+def _close(waiting: Iterable[Waiting]) -> None:
+    """Close coroutines that nobody will await any more; those that were awaited do not mind."""
+    for each in waiting:
+        if iscoroutine(each.value):
+            each.value.close()
 
 
 def _path(slot: Slot) -> Path:

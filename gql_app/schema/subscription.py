@@ -20,25 +20,31 @@ from gql_app.service import Update
 class WorkflowUpdate:
     """What happened in a run since the update before."""
 
+    update: strawberry.Private[Update]
     sequence: int = strawberry.field(
         description="The last event told so far. Come back with it as `after`, and nothing is missed or told twice."
-    )
-    events: list[RunEvent] = strawberry.field(
-        description="What happened, in order. Empty only in the first update of a subscription without `after`."
-    )
-    changed_nodes: list[NodeRun] = strawberry.field(description="The nodes that the events are about, as they are now.")
-    workflow: WorkflowRun = strawberry.field(
-        description="The run at `sequence`, or later while there is more to catch up with: it has its own `sequence`."
     )
 
     @classmethod
     def from_update(cls, update: Update) -> Self:
-        return cls(
-            sequence=update.sequence,
-            events=[make_event(update.run, fact) for fact in update.events],
-            changed_nodes=[NodeRun.from_node(update.run, node) for node in update.changed],
-            workflow=WorkflowRun.from_run(update.run),
-        )
+        return cls(update=update, sequence=update.sequence)
+
+    @strawberry.field
+    def events(self) -> list[RunEvent]:
+        """What happened, in order. Empty only in the first update of a subscription without `after`."""
+        run = self.update.run
+        return [make_event(run, fact) for fact in self.update.events]
+
+    @strawberry.field
+    def changed_nodes(self) -> list[NodeRun]:
+        """The nodes that the events are about, as they are now."""
+        run = self.update.run
+        return [NodeRun.from_node(run, node) for node in self.update.changed]
+
+    @strawberry.field
+    def workflow(self) -> WorkflowRun:
+        """The run at `sequence`, or later while there is more to catch up with: it has its own `sequence`."""
+        return WorkflowRun.from_run(self.update.run)
 
 
 @strawberry.type

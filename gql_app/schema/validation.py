@@ -1,6 +1,8 @@
 """Validates documents: by the rules of the specification, each at a cost that the limits bound."""
 
-from typing import Final
+from dataclasses import replace
+from operator import is_
+from typing import Final, TypeVar
 
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, SelectionSetNode, validate
 from graphql.language import FragmentDefinitionNode, Node, SelectionNode
@@ -22,6 +24,8 @@ _LEFT_OUT: Final = frozenset(
         "StreamDirectiveOnListField",
     }
 )
+_Holder = TypeVar("_Holder", bound=Node)
+
 RULES: Final = tuple(rule for rule in specified_rules if rule.__name__ not in _LEFT_OUT)
 
 
@@ -29,7 +33,6 @@ def find_errors(
     schema: GraphQLSchema, document: DocumentNode, limits: Limits, *, hide_suggestions: bool
 ) -> list[GraphQLError]:
     """Tell what is wrong with a document, up to as many errors as are reported. Raises `RefusedOperationError`."""
-    drop_repetitions(document)
     errors = validate(schema, document, RULES, max_errors=limits.errors, hide_suggestions=hide_suggestions)
     if errors:
         return errors[: limits.errors]
@@ -40,24 +43,27 @@ def find_errors(
         raise exceeded(message, "mergedFields", MAXIMUM_STEPS) from None
 
 
-def drop_repetitions(document: DocumentNode) -> None:
+def without_repetitions(document: DocumentNode) -> DocumentNode:
     """Leave out selections that stand word for word beside themselves: they select nothing more, but cost time."""
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
-            _drop_in(definition.selection_set)
+    definitions = tuple(
+        _without(each) if isinstance(each, OperationDefinitionNode | FragmentDefinitionNode) else each
+        for each in document.definitions
+    )
+    return replace(document, definitions=definitions)
 
 
-def _drop_in(selected: SelectionSetNode) -> None:
-    if len(selected.selections) > 1:
-        kept: dict[str, SelectionNode] = {}
-        for each in selected.selections:
-            kept.setdefault(_text(each), each)
-        if len(kept) < len(selected.selections):
-            selected.selections = tuple(kept.values())
+def _without(holder: _Holder) -> _Holder:
+    selected: SelectionSetNode | None = getattr(holder, "selection_set", None)
+    if selected is None:
+        return holder
+    kept: dict[str, SelectionNode] = {}
     for each in selected.selections:
-        inner: SelectionSetNode | None = getattr(each, "selection_set", None)
-        if inner is not None:
-            _drop_in(inner)
+        kept.setdefault(_text(each), each)
+    selections = tuple(map(_without, kept.values()))
+    if len(selections) == len(selected.selections) and all(map(is_, selections, selected.selections)):
+        return holder
+    # Whatever has selections has them as `selection_set`.
+    return replace(holder, selection_set=replace(selected, selections=selections))  # type: ignore[call-arg]
 
 
 def _text(node: Node) -> str:

@@ -1,6 +1,6 @@
 """What is remembered of operations is bounded."""
 
-from graphql import parse
+from graphql import DocumentNode, parse
 
 from gql_app.schema.cache import Documents
 
@@ -8,7 +8,7 @@ DOCUMENT = parse("{ health { status } }")
 
 
 def test_a_document_is_found_by_its_text() -> None:
-    documents = Documents()
+    documents: Documents[DocumentNode] = Documents()
 
     documents.keep("a", DOCUMENT)
 
@@ -17,7 +17,7 @@ def test_a_document_is_found_by_its_text() -> None:
 
 
 def test_the_least_recently_used_document_is_forgotten_first() -> None:
-    documents = Documents(maximum_document=4, maximum_total=10)
+    documents: Documents[DocumentNode] = Documents(maximum_document=4, maximum_total=10)
     documents.keep("aaaa", DOCUMENT)
     documents.keep("bbbb", DOCUMENT)
     documents.find("aaaa")
@@ -28,7 +28,7 @@ def test_the_least_recently_used_document_is_forgotten_first() -> None:
 
 
 def test_a_document_that_is_kept_twice_counts_once() -> None:
-    documents = Documents(maximum_document=4, maximum_total=8)
+    documents: Documents[DocumentNode] = Documents(maximum_document=4, maximum_total=8)
     documents.keep("aaaa", DOCUMENT)
     documents.keep("bbbb", DOCUMENT)
 
@@ -38,7 +38,7 @@ def test_a_document_that_is_kept_twice_counts_once() -> None:
 
 
 def test_a_big_document_is_not_remembered() -> None:
-    documents = Documents(maximum_document=4, maximum_total=8)
+    documents: Documents[DocumentNode] = Documents(maximum_document=4, maximum_total=8)
     documents.keep("aaaa", DOCUMENT)
 
     documents.keep("b" * 5, DOCUMENT)

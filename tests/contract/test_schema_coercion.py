@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gql_app.core.values import Json
 from gql_app.schema.build import schema
-from gql_app.schema.coercion import coercion_errors
+from gql_app.schema.coercion import coerce_variables
 from gql_app.schema.pointer import parse_pointer, select
 
 # The printed schema has the same types, but for the scalars: any DateTime and any JSON will do.
@@ -52,16 +52,18 @@ SHAPED = st.fixed_dictionaries(
 def test_a_variable_is_refused_exactly_when_the_executor_refuses_it(value: Json) -> None:
     operation, expected = operation_of("WorkflowSpecInput!")
 
-    errors = coercion_errors(PUBLISHED, operation, {"value": value})
+    values, errors = coerce_variables(PUBLISHED, operation, {"value": value})
 
-    assert bool(errors) == (coerce_input_value(value, expected) is Undefined)
+    coerced = coerce_input_value(value, expected)
+    assert bool(errors) == (coerced is Undefined)
+    assert errors or values.coerced == {"value": coerced}
 
 
 @given(SHAPED)
 def test_a_pointer_leads_to_what_is_wrong_or_missing(value: Json) -> None:
     operation, _ = operation_of("WorkflowSpecInput!")
 
-    errors = coercion_errors(PUBLISHED, operation, {"value": value})
+    _, errors = coerce_variables(PUBLISHED, operation, {"value": value})
 
     for error in errors:
         *parent, last = parse_pointer((error.extensions or {})["pointer"])
@@ -89,7 +91,7 @@ def test_a_pointer_leads_to_what_is_wrong_or_missing(value: Json) -> None:
 def test_a_refusal_says_what_was_expected(kind: str, value: Json, message: str) -> None:
     operation, _ = operation_of(kind)
 
-    [error] = coercion_errors(PUBLISHED, operation, {} if value is Undefined else {"value": value})
+    _, [error] = coerce_variables(PUBLISHED, operation, {} if value is Undefined else {"value": value})
 
     assert error.message.startswith("Variable $value is invalid")
     assert message in error.message
@@ -98,7 +100,10 @@ def test_a_refusal_says_what_was_expected(kind: str, value: Json, message: str) 
 def test_a_default_stands_in_for_what_is_missing() -> None:
     operation, _ = operation_of("Int! = 1")
 
-    assert coercion_errors(PUBLISHED, operation, {}) == []
+    values, errors = coerce_variables(PUBLISHED, operation, {})
+
+    assert errors == []
+    assert values.coerced == {"value": 1}
 
 
 def operation_of(kind: str) -> tuple[OperationDefinitionNode, GraphQLInputType]:

@@ -90,7 +90,6 @@ async def test_one_document_can_be_refused_again_and_again() -> None:
         (document(node("a", retry={"jitter": "SOME"})), ["/nodes/0/retry/jitter"]),
         (document(node("a", retries={})), ["/nodes/0/retries"]),
         (document(node("a", **{"a/b~c": 1})), ["/nodes/0/a~1b~0c"]),
-        (document(node("a"), input={"deep": [float("inf")]}), ["/input"]),
         (document(*[{}] * 1_000), None),
     ],
 )
@@ -101,7 +100,7 @@ async def test_a_field_of_the_wrong_shape_is_named_with_its_pointer(spec: Json, 
     extensions = [error.extensions or {} for error in result.errors]
     assert {each["code"] for each in extensions} == {"INVALID_FIELD"}
     assert {each["variable"] for each in extensions} == {"spec"}
-    assert len(extensions) <= 50
+    assert len(extensions) <= 10
     if pointers is not None:
         assert [each["pointer"] for each in extensions] == pointers
 
@@ -120,7 +119,7 @@ async def test_a_value_of_the_wrong_shape_is_never_printed(spec: Json, caplog: p
     result = await Api(Stage().service).execute(VALIDATE, spec=spec)
 
     assert result.errors is not None
-    assert "hunter2" not in str([error.formatted for error in result.errors])
+    assert "hunter2" not in str(result.errors)
     assert "hunter2" not in caplog.text
 
 
