@@ -74,6 +74,18 @@ class Tool(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Texts that documents name and never show. Each is granted to some namespaces; to the others it is not there."""
+
+    def names(self, namespace: Namespace) -> frozenset[str]:
+        """Name the secrets there are for a namespace."""
+        ...
+
+    def value(self, namespace: Namespace, name: str) -> str | None:
+        """Tell a secret as it is now, if it is there for this namespace."""
+        ...
+
+
 class Tools(Protocol):
     """The tools there are, by name."""
 

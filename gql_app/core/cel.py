@@ -11,10 +11,13 @@ from cel_expr_python import cel  # type: ignore[import-untyped]
 from gql_app.core.cel_syntax import ROOTS, Mention, Syntax, find_position, read_syntax
 from gql_app.core.cel_values import NotJson, check_data, to_json
 from gql_app.core.errors import ExpressionError
+from gql_app.core.placeholders import SECRETS_HINT
 from gql_app.core.values import Json
 
 MAXIMUM_BYTES: Final = 2048
 MAXIMUM_COMPREHENSIONS: Final = 2
+CEL_FORMAT: Final = "cel"
+"""The `format` of a tool's parameter that is an expression itself."""
 
 SCOPE_HINT: Final = (
     "In scope are `input`, `run.id`, `nodes.<id>.output`, `.status` and `.error`, and CEL's standard functions."
@@ -35,6 +38,7 @@ _STATUS: Final = re.compile(r"\A[A-Z_]+: (?!<)| \[[A-Z_]+\]\Z")
 _PLACE: Final = re.compile(r"^(\d+):(\d+): ")
 _MIXED_NUMBERS: Final = re.compile(r"\((u?int(64)?, double|double, u?int(64)?)\)")
 _NO_OVERLOAD: Final = "found no matching overload"
+_NAMES_SECRETS: Final = re.compile(r"'secrets\b")
 
 
 class InvalidExpression(ValueError):
@@ -188,7 +192,7 @@ def _fields_hint(node: str) -> str:
 def _hint(reason: str) -> str | None:
     """Tell the way out of what CEL complains about, if we know it."""
     if "undeclared reference" in reason:
-        return SCOPE_HINT
+        return SECRETS_HINT if _NAMES_SECRETS.search(reason) else SCOPE_HINT
     if "recursion" in reason:
         return DEPTH_HINT
     if "overload" not in reason:

@@ -15,7 +15,8 @@ WorkflowError
 ToolError                         what a tool raises to say how it failed
 ├── InvalidInputError             the resolved input does not fit the tool
 ├── InvalidOutputError            the output is not JSON, or too big
-└── ExpressionError               an expression failed at run time
+├── ExpressionError               an expression failed at run time
+└── SecretUnavailableError        a secret has gone since the run was submitted
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ class ProblemCode(StrEnum):
     CYCLE = "CYCLE"
     UNKNOWN_NODE = "UNKNOWN_NODE"
     UNKNOWN_TOOL = "UNKNOWN_TOOL"
+    UNKNOWN_SECRET = "UNKNOWN_SECRET"
     DUPLICATE_NODE = "DUPLICATE_NODE"
     INVALID_EXPRESSION = "INVALID_EXPRESSION"
     INVALID_FIELD = "INVALID_FIELD"
@@ -189,3 +191,12 @@ class ExpressionError(ToolError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, type="ExpressionError", retryable=False)
+
+
+class SecretUnavailableError(ToolError):
+    """A secret is gone, or is no longer for the namespace of the run. Never retried."""
+
+    def __init__(self, name: str) -> None:
+        message = f"The secret `{name}` is not there any more: it was there when the run was submitted."
+        super().__init__(message, type="SecretUnavailable", retryable=False)
+        self.name = name

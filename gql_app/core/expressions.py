@@ -9,6 +9,9 @@ from typing import Final, TypeAlias
 from gql_app.core.cel import EvaluationFailed, InvalidExpression, Program
 from gql_app.core.cel_syntax import Path
 from gql_app.core.cel_values import MAXIMUM_DEPTH
+from gql_app.core.documents import make_pointer
+from gql_app.core.paths import MISSING, Tree, follow, grow, minimal, prune
+from gql_app.core.placeholders import SECRETS_HINT, Sealed, Secret, holds_placeholder, open_sealed, secret_name
 from gql_app.core.templates import OPENING, Hole, Piece, escape_template, split_template
 from gql_app.core.values import Json
 
@@ -33,10 +36,10 @@ MAXIMUM_EXPRESSIONS: Final = 1_000
 """In one value, such as the input of a node: all of them are evaluated in one go."""
 
 Scope: TypeAlias = Mapping[str, Json]
-_Tree: TypeAlias = dict[str, "_Tree | None"]
+Place: TypeAlias = tuple[str | int, ...]
+"""Where something stands in a value: the way there."""
 _Build: TypeAlias = Callable[[Scope], Json]
 
-_MISSING: Final = object()
 _compact_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -56,51 +59,73 @@ class Expression:
     paths: tuple[Path, ...]
     reference: Path | None
     _program: Program = field(repr=False, compare=False)
-    _tree: _Tree = field(repr=False, compare=False)
+    _tree: Tree = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Json:
         """Evaluate in this scope: only what is mentioned is looked at, and the result shares nothing with it."""
         if self.reference is not None:
-            value = _follow(scope, self.reference)
-            if value is not _MISSING:
+            value = follow(scope, self.reference)
+            if value is not MISSING:
                 return self._program.to_json(value)
-        return self._program.evaluate(_prune(scope, self._tree))
+        return self._program.evaluate(prune(scope, self._tree))
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A JSON value whose strings may hold expressions, each named by its JSON Pointer inside the value."""
+    """A JSON value whose strings may hold expressions, each named by its JSON Pointer inside the value.
+
+    `secrets` are its placeholders: where each stands, and which secret it is for.
+    """
 
     value: Json
     expressions: tuple[tuple[str, Expression], ...]
     paths: tuple[Path, ...]
+    secrets: tuple[tuple[Place, str], ...]
     _build: _Build = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Json:
-        """Give the value with every expression replaced by its result; constant parts are shared with the template."""
+        """Give the value with every expression replaced by its result; placeholders of secrets stand as they are.
+
+        Constant parts are shared with the template.
+        """
+        value = self._build(scope)
+        return open_sealed(value, self._sealed(), _as_written) if self.secrets else value
+
+    def prepare(self, scope: Scope) -> Json:
+        """Evaluate everything but the secrets: no expression can see one, nor give what is taken for a placeholder."""
         return self._build(scope)
+
+    def reveal(self, prepared: Json, values: Mapping[str, str]) -> Json:
+        """Put the values of the secrets, by name, in their places in what was prepared. Do this last, and once."""
+        return open_sealed(prepared, self._sealed(), lambda secret: values[secret.name])
+
+    def _sealed(self) -> Iterable[Place]:
+        return dict.fromkeys(place for place, _ in self.secrets)
 
 
 @lru_cache(maxsize=CACHED_EXPRESSIONS)
 def compile_expression(text: str) -> Expression:
     """Compile one expression, written without `${ }`."""
     program = Program(text)
-    paths = _minimal(mention.path for mention in program.syntax.mentions)
-    return Expression(text, paths, program.syntax.reference, program, _grow(paths))
+    paths = minimal(mention.path for mention in program.syntax.mentions)
+    return Expression(text, paths, program.syntax.reference, program, grow(paths))
 
 
-def compile_template(value: Json) -> Template:
-    """Compile every expression in a JSON value, or raise `TemplateErrors` with all that is wrong."""
-    compiler = _Compiler()
-    part = compiler.compile(value, "", MAXIMUM_DEPTH)
+def compile_template(value: Json, *, secrets: bool = False) -> Template:
+    """Compile every expression in a JSON value, or raise `TemplateErrors` with all that is wrong.
+
+    Placeholders of secrets are known only with `secrets`; they are errors else.
+    """
+    compiler = _Compiler(secrets)
+    part = compiler.compile(value, (), MAXIMUM_DEPTH)
     if compiler.too_many:
         message = f"The value holds more than {MAXIMUM_EXPRESSIONS} expressions."
         raise TemplateErrors([("", InvalidExpression(message, "", hint="Split it over several nodes."))])
     if compiler.problems:
         raise TemplateErrors(compiler.problems)
     build = part.build or _constantly(part.value)
-    paths = _minimal(path for _, expression in compiler.expressions for path in expression.paths)
-    return Template(value, tuple(compiler.expressions), paths, build)
+    paths = minimal(path for _, expression in compiler.expressions for path in expression.paths)
+    return Template(value, tuple(compiler.expressions), paths, tuple(compiler.secrets), build)
 
 
 def node_references(paths: Iterable[Path]) -> dict[str, frozenset[str]]:
@@ -137,53 +162,65 @@ class _Part:
 class _Compiler:
     """Compiles a value part by part and collects what it finds."""
 
-    def __init__(self) -> None:
+    def __init__(self, allows_secrets: bool) -> None:
         self.too_many = False
         self.expressions: list[tuple[str, Expression]] = []
+        self.secrets: list[tuple[Place, str]] = []
         self.problems: list[tuple[str, InvalidExpression]] = []
+        self._allows_secrets = allows_secrets
 
-    def compile(self, value: Json, pointer: str, depth: int) -> _Part:
+    def compile(self, value: Json, place: Place, depth: int) -> _Part:
         if isinstance(value, str):
-            return self._compile_text(value, pointer) if OPENING in value else _Part(value)
+            return self._compile_text(value, place) if OPENING in value else _Part(value)
         if not isinstance(value, dict | list):
             return _Part(value)
         if depth == 0:
             message = f"The value is nested deeper than {MAXIMUM_DEPTH} levels."
-            self.problems.append(
-                (pointer, InvalidExpression(message, "", hint="Make it flatter, or pass it as the run's input."))
-            )
+            hint = "Make it flatter, or pass it as the run's input."
+            self._refuse(place, InvalidExpression(message, "", hint=hint))
             return _Part(value)
+        if isinstance(value, dict):
+            self._check_keys(value, place)
         items = value.items() if isinstance(value, dict) else enumerate(value)
-        parts = {key: self._compile_item(item, pointer, key, depth - 1) for key, item in items if _may_change(item)}
+        parts = {key: self.compile(item, (*place, key), depth - 1) for key, item in items if _may_change(item)}
         return _join(value, parts)
 
-    def _compile_item(self, item: Json, pointer: str, key: str | int, depth: int) -> _Part:
-        token = str(key).replace("~", "~0").replace("/", "~1")
-        return self.compile(item, f"{pointer}/{token}", depth)
+    def _check_keys(self, value: Mapping[str, Json], place: Place) -> None:
+        for key in value:
+            if OPENING in key and holds_placeholder(key):
+                message = "A name of a field cannot hold a secret."
+                self._refuse((*place, key), InvalidExpression(message, key, hint=SECRETS_HINT))
 
-    def _compile_text(self, text: str, pointer: str) -> _Part:
+    def _compile_text(self, text: str, place: Place) -> _Part:
         pieces, error = split_template(text)
-        builds = [self._compile_piece(piece, pointer) for piece in pieces]
+        builds = [self._compile_piece(piece, place) for piece in pieces]
         if error is not None:
-            self.problems.append((pointer, error))
+            self._refuse(place, error)
         if not any(isinstance(piece, Hole) for piece in pieces):
             return _Part("".join(piece for piece in pieces if isinstance(piece, str)))
+        if self.secrets and self.secrets[-1][0] == place:
+            return _Part(text, _seal(builds))
         return _Part(text, builds[0] if len(builds) == 1 else _interpolate(builds))
 
-    def _compile_piece(self, piece: Piece, pointer: str) -> _Build:
+    def _compile_piece(self, piece: Piece, place: Place) -> _Build:
         if isinstance(piece, str):
             return _constantly(piece)
-        if len(self.expressions) + len(self.problems) >= MAXIMUM_EXPRESSIONS:
+        if len(self.expressions) + len(self.secrets) + len(self.problems) >= MAXIMUM_EXPRESSIONS:
             self.too_many = True
             return _constantly(None)
+        if self._allows_secrets and (name := secret_name(piece.text)):
+            self.secrets.append((place, name))
+            return _constantly(Secret(name, f"{OPENING}{piece.text}}}"))
         try:
             expression = compile_expression(piece.text.strip())
         except InvalidExpression as error:
-            located = InvalidExpression(error.message, error.text, piece.offset, error.hint)
-            self.problems.append((pointer, located))
+            self._refuse(place, InvalidExpression(error.message, error.text, piece.offset, error.hint))
             return _constantly(None)
-        self.expressions.append((pointer, expression))
+        self.expressions.append((make_pointer(place), expression))
         return expression.evaluate
+
+    def _refuse(self, place: Place, error: InvalidExpression) -> None:
+        self.problems.append((make_pointer(place), error))
 
 
 def _may_change(item: Json) -> bool:
@@ -220,42 +257,19 @@ def _interpolate(builds: Sequence[_Build]) -> _Build:
     return build
 
 
+def _seal(builds: Sequence[_Build]) -> _Build:
+    """Keep the pieces of a text with secrets apart: what an expression gives is never looked at again."""
+
+    def build(scope: Scope) -> Sealed:
+        values = [build_piece(scope) for build_piece in builds]
+        return Sealed([value if isinstance(value, str | Secret) else _compact_json(value) for value in values])
+
+    return build
+
+
+def _as_written(secret: Secret) -> str:
+    return secret.text
+
+
 def _constantly(value: Json) -> _Build:
     return lambda _: value
-
-
-def _minimal(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Sort the paths and leave out those that another one covers."""
-    minimal: list[Path] = []
-    for path in sorted(set(paths)):
-        if not minimal or path[: len(minimal[-1])] != minimal[-1]:
-            minimal.append(path)
-    return tuple(minimal)
-
-
-def _grow(paths: Iterable[Path]) -> _Tree:
-    """Arrange minimal paths as a tree; None is where one ends."""
-    root: _Tree = {}
-    for path in paths:
-        tree = root
-        for name in path[:-1]:
-            branch = tree.setdefault(name, {})
-            tree = branch if branch is not None else {}
-        tree[path[-1]] = None
-    return root
-
-
-def _prune(value: Json, tree: _Tree | None) -> Json:
-    """Keep what the tree mentions; what does not exist is left out, what is not a map is CEL's to complain about."""
-    if tree is None or not isinstance(value, Mapping):
-        # CEL knows `str` alone, and a status is an enum.
-        return str(value) if isinstance(value, str) else value
-    return {name: _prune(value[name], branch) for name, branch in tree.items() if name in value}
-
-
-def _follow(value: Json, path: Path) -> Json:
-    for name in path:
-        if not isinstance(value, Mapping) or name not in value:
-            return _MISSING
-        value = value[name]
-    return value

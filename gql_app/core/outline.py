@@ -6,6 +6,7 @@ from typing import Final
 from jsonschema import ValidationError
 
 from gql_app.core.expressions import Path, whole_reference
+from gql_app.core.placeholders import secret_name
 from gql_app.core.templates import OPENING, Hole, split_template
 from gql_app.core.values import Json
 
@@ -32,7 +33,7 @@ class Unknown:
 
 
 class Interpolated(str):
-    """Stands for a text with an expression in it: any text."""
+    """Stands for a text with an expression or a secret in it: any text."""
 
     __slots__ = ()
 
@@ -78,8 +79,10 @@ def is_excused(error: ValidationError) -> bool:
 
 def _outline_text(text: str) -> Json:
     pieces, _ = split_template(text)
-    if any(isinstance(piece, Hole) for piece in pieces):
-        return _UNKNOWN if len(pieces) == 1 else Interpolated(text)
+    holes = [piece for piece in pieces if isinstance(piece, Hole)]
+    if holes:
+        # A secret is a text, even if it stands alone.
+        return Interpolated(text) if len(pieces) > 1 or secret_name(holes[0].text) else _UNKNOWN
     return "".join(piece for piece in pieces if isinstance(piece, str))
 
 

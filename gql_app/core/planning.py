@@ -1,7 +1,7 @@
 """Makes a plan of a document, or finds everything that is wrong with it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Final
 
@@ -10,6 +10,7 @@ import orjson
 
 from gql_app.core.documents import Draft, find_faults, read_draft
 from gql_app.core.errors import ProblemCode
+from gql_app.core.grants import check_no_secrets, check_secrets
 from gql_app.core.graph import layers_of
 from gql_app.core.ids import NodeKey
 from gql_app.core.plan import NodePlan, Plan, ToolDefinition
@@ -63,9 +64,13 @@ def make_plan(
     input: Json | Absent = ABSENT,
     tools: Mapping[str, ToolDefinition],
     limits: Limits,
+    secrets: Collection[str] = (),
     stop_grace_seconds: float = 10.0,
 ) -> Planned:
-    """Make the plan of a document. Raises `InvalidWorkflowError` with every problem, in document order."""
+    """Make the plan of a document that may use these `secrets`.
+
+    Raises `InvalidWorkflowError` with every problem, in document order.
+    """
     problems = Problems(document)
     _check_size(document, limits, problems)
     _check_values(document, input, limits, problems)
@@ -76,7 +81,11 @@ def make_plan(
         raise problems.error()
     policies = Policies(draft.spec, tools)
     policies.check(problems)
-    links = link_nodes(draft, problems, plain=b"${" not in encoded and encoded != b"")
+    plain = b"${" not in encoded and encoded != b""
+    links = link_nodes(draft, problems, plain=plain)
+    if not plain:
+        check_secrets(draft, links, tools, secrets, problems)
+        check_no_secrets(draft.spec.input, "/input", problems)
     effective = draft.spec.input if input is ABSENT else input
     check_tool_inputs(draft, links, tools, problems)
     check_run_input(draft.spec.input_schema, effective, problems)

@@ -18,6 +18,7 @@ from gql_app.core.expressions import (
 )
 from gql_app.core.graph import find_cycles
 from gql_app.core.ids import NODE_ID, RESERVED_NODE_IDS
+from gql_app.core.placeholders import holds_placeholder
 from gql_app.core.problems import Problems
 from gql_app.core.spec import NodeSpec
 from gql_app.core.templates import Hole, split_template
@@ -42,7 +43,7 @@ class Link(msgspec.Struct, frozen=True):
     reads: tuple[str, ...]
     when: str | None
     template: Template | None
-    """The input; null where it has no expressions."""
+    """The input; null where it has neither expressions nor secrets."""
     places: Mapping[str, str]
 
 
@@ -139,12 +140,13 @@ class _Linker:
             )
 
     def _compile(self, value: Json, at: str, field: str, node_id: str | None) -> Template:
+        secrets = node_id is not None
         try:
-            return compile_template(value)
+            return compile_template(value, secrets=secrets)
         except TemplateErrors as errors:
             for pointer, error in errors.problems:
                 self._refuse(error, f"{at}{field}{pointer}", node_id)
-            return compile_template(_without(value, "", {pointer for pointer, _ in errors.problems}))
+            return compile_template(_without(value, "", {pointer for pointer, _ in errors.problems}), secrets=secrets)
 
     def _compile_when(self, text: str, at: str, node_id: str) -> Expression | None:
         pieces, error = split_template(text.strip())
@@ -171,13 +173,14 @@ def _mentions(used: Iterable[tuple[str, Expression]]) -> Iterator[tuple[str, str
 
 
 def _without(value: Json, pointer: str, wrong: set[str]) -> Json:
-    """Copy a value with something that can be compiled in all the wrong places."""
+    """Copy a value with something that can be compiled in all the wrong places, and without fields of wrong names."""
     if pointer in wrong:
         return ANYTHING
     if isinstance(value, dict):
         return {
             key: _without(item, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}", wrong)
             for key, item in value.items()
+            if not holds_placeholder(key)
         }
     if isinstance(value, list):
         return [_without(item, f"{pointer}/{index}", wrong) for index, item in enumerate(value)]

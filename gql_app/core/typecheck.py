@@ -69,7 +69,7 @@ class _InputChecker:
         if schema is None:
             encoded = msgspec.json.encode(self._tools[node.tool].input_schema)
             schema = self._schemas[node.tool] = compile_schema(encoded)
-        if link.template is None or not link.template.expressions:
+        if link.template is None or not (link.template.expressions or link.template.secrets):
             value = node.input if link.template is None else link.template.evaluate({})
             if not schema.surely_fits(value):
                 self._report(schema.errors(value), schema, node, at)

@@ -12,10 +12,10 @@ from typing import Final, TypeAlias
 import anyio
 import anyio.to_process
 
-from gql_app.core.errors import ExpressionError, InvalidOutputError, ToolError
+from gql_app.core.errors import ExpressionError, InvalidOutputError, SecretUnavailableError, ToolError
 from gql_app.core.events import Failure
 from gql_app.core.expressions import EvaluationFailed, Template, compile_template
-from gql_app.core.ids import NodeKey
+from gql_app.core.ids import Namespace, NodeKey
 from gql_app.core.plan import NodePlan
 from gql_app.core.run import WorkflowRun
 from gql_app.core.scope import scope, values_of
@@ -23,7 +23,7 @@ from gql_app.core.signals import AttemptErred, AttemptStopped, AttemptSucceeded,
 from gql_app.core.values import NULL, Json, Value
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.engine.threads import run_in_thread
-from gql_app.ports import Clock, RunRepository, Tool, ToolContext, Tools
+from gql_app.ports import Clock, RunRepository, Secrets, Tool, ToolContext, Tools
 from gql_app.settings import Settings
 from gql_app.telemetry.monitor import Monitor
 
@@ -84,6 +84,7 @@ class Caller:
         tools: Tools,
         clock: Clock,
         settings: Settings,
+        secrets: Secrets | None,
         random: Callable[[], float],
         monitor: Monitor,
     ) -> None:
@@ -91,6 +92,7 @@ class Caller:
         self._tools = tools
         self._clock = clock
         self._settings = settings
+        self._secrets = secrets
         self._random = random
         self._monitor = monitor
         self._threads_out = 0
@@ -176,7 +178,12 @@ class Caller:
         if tool is None:
             raise ToolError(f"There is no tool {plan.tool!r} here any more.", type="UnknownTool", retryable=False)
         call.isolation = tool.definition.isolation
-        value = await resolve(compile_template(plan.input), run, self._repository) if plan.input else plan.input
+        value = plan.input
+        if value:
+            template = compile_template(value, secrets=True)
+            value = await resolve(template, run, self._repository)
+            if template.secrets:
+                value = self._reveal(template, value, run.namespace)
         arguments = tool.parse(value)
         context = self._context(call, run, plan)
         if call.isolation == "async":
@@ -191,6 +198,16 @@ class Caller:
                 tool.run, arguments, self._detached(context), cancellable=True, limiter=self._processes
             )
         return await self._in_thread(call, tool, arguments, context)
+
+    def _reveal(self, template: Template, prepared: Json, namespace: Namespace) -> Json:
+        """Put the secrets in their places, after everything else. Raises `SecretUnavailableError`."""
+        secrets: dict[str, str] = {}
+        for _, name in template.secrets:
+            value = None if self._secrets is None else self._secrets.value(namespace, name)
+            if value is None:
+                raise SecretUnavailableError(name)
+            secrets[name] = value
+        return template.reveal(prepared, secrets)
 
     async def _in_thread(self, call: Call, tool: Tool, arguments: Json, context: ToolContext) -> Json:
         loop = asyncio.get_running_loop()
@@ -239,16 +256,16 @@ class Caller:
 
 
 async def resolve(template: Template, run: WorkflowRun, repository: RunRepository) -> Json:
-    """Evaluate a template in a run. Raises `ExpressionError`."""
+    """Evaluate a template in a run, but for its secrets. Raises `ExpressionError`."""
     if not template.expressions:
-        return template.evaluate({})
+        return template.prepare({})
     stored = {
         value.sha256: await repository.value(run.namespace, run.run_id, value.sha256)
         for value in values_of(run, template.paths)
         if value.sha256 is not None
     }
     try:
-        return template.evaluate(scope(run, template.paths, stored))
+        return template.prepare(scope(run, template.paths, stored))
     except EvaluationFailed as error:
         raise ExpressionError(str(error)) from None
 

@@ -16,7 +16,7 @@ from gql_app.engine.calls import Caller
 from gql_app.engine.driver import RunDriver
 from gql_app.engine.slots import SlotPool
 from gql_app.engine.timers import Timers
-from gql_app.ports import Clock, ExecutorLoad, RunRepository, Tools
+from gql_app.ports import Clock, ExecutorLoad, RunRepository, Secrets, Tools
 from gql_app.settings import Settings
 from gql_app.telemetry.monitor import UNMONITORED, Monitor
 
@@ -36,6 +36,7 @@ class AsyncioExecutor:
         tools: Tools,
         clock: Clock,
         settings: Settings,
+        secrets: Secrets | None = None,
         random: Callable[[], float] = random_numbers.random,
         monitor: Monitor = UNMONITORED,
     ) -> None:
@@ -46,7 +47,13 @@ class AsyncioExecutor:
         self.maximum_run_bytes = settings.maximum_run_bytes
         self.closing = False
         self.caller = Caller(
-            repository=repository, tools=tools, clock=clock, settings=settings, random=random, monitor=monitor
+            repository=repository,
+            tools=tools,
+            clock=clock,
+            settings=settings,
+            secrets=secrets,
+            random=random,
+            monitor=monitor,
         )
         self.pool = SlotPool(attempts=settings.maximum_attempts_in_flight, processes=settings.maximum_processes)
         self.timers = Timers()

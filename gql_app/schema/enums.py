@@ -149,6 +149,7 @@ _publish(
         "CYCLE": "Nodes depend on each other in a circle; the message shows the way round.",
         "UNKNOWN_NODE": "There is no node of this id.",
         "UNKNOWN_TOOL": "There is no tool of this name.",
+        "UNKNOWN_SECRET": "There is no secret of this name for the namespace.",
         "DUPLICATE_NODE": "Two nodes have the same id.",
         "INVALID_EXPRESSION": "An expression cannot be compiled, or names what is not there.",
         "INVALID_FIELD": "A field has the wrong type, is out of range, missing or unknown.",

@@ -26,7 +26,8 @@ class Failure:
     type: str = strawberry.field(
         description=(
             "The class of the error, as the tool told it, or one of AttemptTimeout, HeartbeatTimeout, QueueTimeout,"
-            " TotalTimeout, WorkerLost, ExpressionError, InvalidInput, InvalidOutput."
+            " TotalTimeout, WorkerLost, ExpressionError, InvalidInput, InvalidOutput,"
+            " SecretUnavailable."
         )
     )
     message: str = strawberry.field(description="What went wrong.")
@@ -151,7 +152,10 @@ class NodeRun:
 
     @strawberry.field
     async def input(self, info: Info, pointer: Pointer = None) -> JSON | None:
-        """What the tool is called with: the input with its expressions resolved. Null until that is known."""
+        """What the tool is called with: the input with its expressions resolved. Null until that is known.
+
+        Secrets are not shown: their placeholders stand there.
+        """
         path = parse_pointer(pointer or "")
         return JSON(await select_from(info.context.service.node_input(self.run, self.node), path))
 

@@ -108,7 +108,8 @@ class Query:
     ) -> ValidateWorkflowResult:
         """Check a document without running it: the plan of what would run, or every problem."""
         given = ABSENT if input is strawberry.UNSET else input
-        return WorkflowPlan.from_planned(await info.context.service.validate(to_document(spec), input=given))
+        service, namespace = info.context.service, info.context.namespace
+        return WorkflowPlan.from_planned(await service.validate(namespace, to_document(spec), input=given))
 
 
 async def _show(info: Info, runs: Iterable[RunSummary]) -> list[tuple[RunSummary, WorkflowRun]]:

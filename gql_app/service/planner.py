@@ -6,9 +6,10 @@ from typing import Final
 import orjson
 from anyio import CapacityLimiter, to_thread
 
+from gql_app.core.ids import Namespace
 from gql_app.core.planning import ABSENT, Absent, Limits, Planned, make_plan
 from gql_app.core.values import Json
-from gql_app.ports import Tools
+from gql_app.ports import Secrets, Tools
 from gql_app.settings import Settings
 
 SMALL_BYTES: Final = 4096
@@ -18,23 +19,25 @@ THREADS: Final = 2
 
 
 class Planner:
-    """Makes plans with the tools and the limits of one service."""
+    """Makes plans with the tools, the secrets and the limits of one service."""
 
-    def __init__(self, tools: Tools, settings: Settings) -> None:
+    def __init__(self, tools: Tools, secrets: Secrets | None, settings: Settings) -> None:
         self._tools = tools
+        self._secrets = secrets
         self._limits = Limits(maximum_nodes=settings.maximum_nodes, maximum_run_bytes=settings.maximum_run_bytes)
         self._stop_grace_seconds = settings.stop_grace_seconds
         # Of our own: tools may use up the loop's usual threads.
         self._threads = CapacityLimiter(THREADS)
 
-    async def plan(self, document: Json, input: Json | Absent) -> Planned:
-        """Plan a document. Raises `InvalidWorkflowError` with every problem."""
+    async def plan(self, namespace: Namespace, document: Json, input: Json | Absent) -> Planned:
+        """Plan a document for a namespace. Raises `InvalidWorkflowError` with every problem."""
         work = partial(
             make_plan,
             document,
             input=input,
             tools=self._tools.definitions(),
             limits=self._limits,
+            secrets=() if self._secrets is None else self._secrets.names(namespace),
             stop_grace_seconds=self._stop_grace_seconds,
         )
         if _is_small(document, input):

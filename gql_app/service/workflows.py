@@ -26,7 +26,17 @@ from gql_app.core.run import NodeRun, RunStatus, WorkflowRun
 from gql_app.core.scope import decode, scope, values_of
 from gql_app.core.signals import CancelRequested
 from gql_app.core.values import Json, Value
-from gql_app.ports import Clock, Executor, IdempotencyKey, RunPage, RunQuery, RunRepository, RunSummary, Tools
+from gql_app.ports import (
+    Clock,
+    Executor,
+    IdempotencyKey,
+    RunPage,
+    RunQuery,
+    RunRepository,
+    RunSummary,
+    Secrets,
+    Tools,
+)
 from gql_app.service.actions import available_actions, nothing_to_retry
 from gql_app.service.answers import AvailableAction, Health, RetryFrom, Update
 from gql_app.service.checkup import Checkup
@@ -55,6 +65,7 @@ class WorkflowService:
         tools: Tools,
         clock: Clock,
         settings: Settings,
+        secrets: Secrets | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
         monitor: Monitor = UNMONITORED,
     ) -> None:
@@ -66,11 +77,11 @@ class WorkflowService:
         self._monitor = monitor
         self._reader = RunReader(repository)
         self._checkup = Checkup(repository, executor, clock, settings)
-        self._planner = Planner(tools, settings)
+        self._planner = Planner(tools, secrets, settings)
 
-    async def validate(self, document: Json, *, input: Json | Absent = ABSENT) -> Planned:
+    async def validate(self, namespace: Namespace, document: Json, *, input: Json | Absent = ABSENT) -> Planned:
         """Plan a document without running it. Raises `InvalidWorkflowError` with every problem."""
-        return await self._planner.plan(document, input)
+        return await self._planner.plan(namespace, document, input)
 
     async def submit(
         self,
@@ -84,7 +95,7 @@ class WorkflowService:
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= MAXIMUM_KEY:
             rule = f"it must have 1 to {MAXIMUM_KEY} characters."
             raise InvalidArgumentError("idempotencyKey", idempotency_key[:MAXIMUM_KEY], rule)
-        planned = await self.validate(document, input=input)
+        planned = await self.validate(namespace, document, input=input)
         submission = self._make_submission(planned, namespace)
         key = IdempotencyKey(idempotency_key, planned.fingerprint) if idempotency_key is not None else None
         return await self.get(namespace, await _complete(self._launch(namespace, submission, key)))
@@ -155,7 +166,9 @@ class WorkflowService:
             raise WorkflowNotFinishedError(run_id, run.status)
         if from_ is RetryFrom.FAILED and (reason := nothing_to_retry(run)):
             raise InvalidArgumentError("from", from_.value, reason)
-        planned = await self.validate(msgspec.json.decode(run.document), input=await self.value(run, run.input))
+        planned = await self.validate(
+            namespace, msgspec.json.decode(run.document), input=await self.value(run, run.input)
+        )
         submission = self._make_submission(planned, namespace, retry_of=run_id)
         if from_ is RetryFrom.FAILED:
             nodes = reusable(run)
@@ -168,8 +181,11 @@ class WorkflowService:
         return decode(value, await self._stored(run, [value]))
 
     async def node_input(self, run: WorkflowRun, node: NodeRun) -> Json:
-        """Resolve a node's input; null while a node it mentions has not ended, and if it cannot be resolved."""
-        template = compile_template(run.plan.nodes[node.index].input)
+        """Resolve a node's input; null while a node it mentions has not ended, and if it cannot be resolved.
+
+        Secrets are not resolved: their placeholders stand there.
+        """
+        template = compile_template(run.plan.nodes[node.index].input, secrets=True)
         mentioned = (run.nodes[run.topology.index[name]] for name in node_references(template.paths))
         if not all(other.status.final for other in mentioned):
             return None

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from gql_app.core.cel import MAXIMUM_BYTES, SCOPE_HINT, InvalidExpression, Program
+from gql_app.core.cel import CEL_FORMAT, MAXIMUM_BYTES, SCOPE_HINT, InvalidExpression, Program
 from gql_app.core.errors import InvalidInputError
 from gql_app.core.values import Json
 from gql_app.tools.decorator import tool
@@ -22,6 +22,7 @@ def transform(
         Field(
             min_length=1,
             max_length=MAXIMUM_BYTES,
+            json_schema_extra={"format": CEL_FORMAT},
             description="A CEL expression over `value`, without `${ }`: `value.items.map(item, item.name)`.",
         ),
     ],

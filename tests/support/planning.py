@@ -27,6 +27,9 @@ _SEARCH_OUTPUT: Final = {
     "required": ["hits", "texts"],
 }
 
+SECRETS: Final = frozenset({"TOKEN", "PASSWORD"})
+"""Those that are granted."""
+
 TOOLS: Final[Mapping[str, ToolDefinition]] = {
     tool.name: tool
     for tool in (
@@ -41,6 +44,10 @@ TOOLS: Final[Mapping[str, ToolDefinition]] = {
             name="search",
             input_schema=object_schema({"query": {"type": "string", "minLength": 3}}),
             output_schema=_SEARCH_OUTPUT,
+        ),
+        ToolDefinition(
+            name="compute",
+            input_schema=object_schema({"expression": {"type": "string", "format": "cel"}, "value": {}}),
         ),
         ToolDefinition(
             name="choose",
@@ -65,7 +72,7 @@ def document(*nodes: Json, **fields: Json) -> Json:
 
 
 def planned(what: Json, *, input: Json | Absent = ABSENT, limits: Limits | None = None) -> Planned:
-    return make_plan(what, input=input, tools=TOOLS, limits=limits or Limits())
+    return make_plan(what, input=input, tools=TOOLS, limits=limits or Limits(), secrets=SECRETS)
 
 
 def planned_node(what: Json, position: int = 0) -> NodePlan:

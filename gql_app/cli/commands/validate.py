@@ -15,6 +15,7 @@ from gql_app.cli.settings import load_settings
 from gql_app.cli.words import describe_problems
 from gql_app.client import InvalidDocumentError, NodePlan, WorkflowPlan
 from gql_app.core.errors import InvalidWorkflowError, WorkflowError
+from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.planning import ABSENT, layers
 from gql_app.core.values import Json
 from gql_app.settings import Settings
@@ -44,7 +45,7 @@ async def _check_here(settings: Settings, document: Json, given: Json) -> Workfl
     try:
         async with application(settings) as opened:
             value = ABSENT if given is msgspec.UNSET else given
-            plan = (await opened.service.validate(document, input=value)).plan
+            plan = (await opened.service.validate(DEFAULT_NAMESPACE, document, input=value)).plan
     except InvalidWorkflowError as error:
         raise InvalidDocumentError([problem_of(problem) for problem in error.problems]) from None
     except WorkflowError as error:
