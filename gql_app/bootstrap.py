@@ -27,6 +27,7 @@ class Application:
     repository: RunRepository
     executor: Executor
     tools: Tools
+    instruments: Instruments
     settings: Settings
 
 
@@ -55,7 +56,14 @@ async def application(
             repository=repository, executor=executor, tools=registry, clock=clock, settings=settings, monitor=monitor
         )
         await _take_over(repository, executor)
-        yield Application(service=service, repository=repository, executor=executor, tools=registry, settings=settings)
+        yield Application(
+            service=service,
+            repository=repository,
+            executor=executor,
+            tools=registry,
+            instruments=instruments,
+            settings=settings,
+        )
 
 
 def make_registry(settings: Settings, tools: Sequence[Tool] = ()) -> ToolRegistry:

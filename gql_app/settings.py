@@ -114,3 +114,8 @@ class Settings(BaseSettings):
 
     log_level: LogLevel = LogLevel.WARNING
     log_format: LogFormat = LogFormat.AUTO
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Tells the metrics there, to whoever can reach it, instead of at `/metrics`."""
+    maximum_operation_names: int = Field(default=100, ge=1)
+    """How many names of GraphQL operations the metrics tell apart."""

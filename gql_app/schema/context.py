@@ -16,6 +16,8 @@ class Context:
 
     service: WorkflowService
     identity: Identity = ANYBODY
+    transport: str = "http"
+    """How the answer goes to who asks, for the metrics."""
     resume_after: int | None = None
     """Where a subscription goes on whose client says so beside the operation; it goes before the argument `after`."""
 

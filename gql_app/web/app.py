@@ -17,8 +17,11 @@ from starlette.types import ExceptionHandler, Scope
 from gql_app.bootstrap import Application, application
 from gql_app.ports import Tool
 from gql_app.schema.execution import Operations
+from gql_app.schema.observed import ObservedOperations
+from gql_app.schema.operations import NAMES
 from gql_app.settings import Posture, Settings
-from gql_app.web import rest
+from gql_app.telemetry.instruments import Instruments
+from gql_app.web import metrics, rest
 from gql_app.web.closing import Closing
 from gql_app.web.endpoint import STATIC_PATH, GraphQLEndpoint
 from gql_app.web.failures import MaskedFailures
@@ -27,12 +30,21 @@ from gql_app.web.graphiql import STATIC_DIRECTORY
 from gql_app.web.headers import SecurityHeaders
 from gql_app.web.hosts import LocalHosts, is_loopback
 from gql_app.web.limits import BodyLimit
+from gql_app.web.observed import Observed
 from gql_app.web.refusals import GRAPHQL_PATH, refuse_http_exception
 from gql_app.web.sockets import GraphQLSockets
 
-_ASKED: Final = ("authorization", "content-type", "idempotency-key", "last-event-id", "traceparent", "tracestate")
+_ASKED: Final = (
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+)
 """Headers that pages of other origins may send, beside those they always may."""
-_TOLD: Final = ("location", "retry-after", "www-authenticate")
+_TOLD: Final = ("location", "retry-after", "www-authenticate", "x-request-id")
 """Headers of answers that those pages may read, beside those they always may."""
 
 
@@ -61,19 +73,29 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
     Without `settings` they come from the environment.
     """
     known = settings or Settings()
-    operations, gate, closing = Operations(known), Gate(), Closing()
+    instruments = Instruments(known, operations=NAMES)
+    operations = ObservedOperations(known, instruments.metrics.operations)
+    gate, closing = Gate(), Closing()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
-        async with gate.opened(), application(known, tools=tools) as opened:
+        async with (
+            gate.opened(),
+            application(known, tools=tools, instruments=instruments) as opened,
+            instruments.served(),
+        ):
             yield {"application": opened, "operations": operations, "gate": gate, "closing": closing}
 
     handlers: dict[type[Exception], ExceptionHandler] = {HTTPException: refuse_http_exception}
     handlers.update(dict.fromkeys((UnauthenticatedError, ForbiddenError), refuse_caller))
     handlers.update(dict.fromkeys(rest.error_types(), rest.refuse_workflow_error))
     app = Starlette(
-        routes=_routes(known), middleware=_middleware(known), exception_handlers=handlers, lifespan=lifespan
+        routes=_routes(known),
+        middleware=[Middleware(Observed, metrics=instruments.metrics.http), *_middleware(known)],
+        exception_handlers=handlers,
+        lifespan=lifespan,
     )
+    app.state.instruments = instruments
     app.state.closing = closing
     return app
 
@@ -85,6 +107,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         WebSocketRoute(GRAPHQL_PATH, GraphQLSockets(settings)),
         *([Mount(STATIC_PATH, Assets(directory=STATIC_DIRECTORY))] if settings.posture is Posture.DEVELOPMENT else []),
         *rest.routes(),
+        *metrics.routes(settings),
     ]
 
 

@@ -102,7 +102,8 @@ class GraphQLEndpoint:
             return
         form = _stream(accepted, method)
         after = read_last_event_id(headers.get(b"last-event-id")) if form is Form.EVENTS else None
-        context = Context(service=service, identity=identity, resume_after=after)
+        transport = "sse" if form is Form.EVENTS else "multipart"
+        context = Context(service=service, identity=identity, resume_after=after, transport=transport)
         answers = operations.subscribe(operation, context)
         await self._streams.run(connection, _FRAMINGS[form], answers, identity)
 

@@ -30,6 +30,7 @@ GRACE_SECONDS: Final = 5
 
 _BACKLOG: Final = 2_048
 _INTERRUPTED: Final = 130
+_METRICS_OPTIONS: Final = ("GQL_APP_METRICS_HOST", "GQL_APP_METRICS_PORT")
 _GREETING: Final = """\
 gql_app listens on {url} (runs are kept in memory)
 
@@ -82,6 +83,9 @@ def serve(settings: Settings, *, tools: Sequence[Tool] = (), out: TextIO = sys.s
 def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) -> int:
     try:
         make_registry(settings, tools)
+        if settings.metrics_port is not None:
+            # The application opens it; this tells what keeps it from that while there is somebody to tell.
+            listen(settings.metrics_host, settings.metrics_port, options=_METRICS_OPTIONS).close()
         listener = listen(settings.host, settings.port)
     except (InvalidToolError, CannotListenError) as error:
         err.write(f"{error}\n")
@@ -104,21 +108,25 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
 class CannotListenError(Exception):
     """The address cannot be listened on."""
 
-    def __init__(self, host: str, port: int, error: OSError) -> None:
+    def __init__(self, host: str, port: int, error: OSError, options: tuple[str, str]) -> None:
         if error.errno == errno.EADDRINUSE:
-            message = f"Port {port} on {host} is in use. Choose another one with --port, or --port 0 for any free one."
+            option = options[1]
+            message = (
+                f"Port {port} on {host} is in use. Choose another one with {option}, or {option} 0 for any free one."
+            )
         else:
-            message = f"Cannot listen on host {host!r}, port {port}: {error.strerror or error}. See --host and --port."
+            why, see = error.strerror or error, " and ".join(options)
+            message = f"Cannot listen on host {host!r}, port {port}: {why}. See {see}."
         super().__init__(message)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, options: tuple[str, str] = ("--host", "--port")) -> socket.socket:
     """Open a socket that accepts connections; port 0 is any that is free. Raises `CannotListenError`."""
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((str(place[0]), port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise CannotListenError(host, port, error) from None
+        raise CannotListenError(host, port, error, options) from None
 
 
 def greeting(host: str, url: str) -> str:

@@ -166,7 +166,7 @@ def test_the_tables_tell_every_field_of_the_document_with_its_default(heading: s
 
 def test_the_table_tells_every_setting_with_its_default() -> None:
     known = {
-        f"GQL_APP_{name.upper()}": "" if found.default == () else shown_default(found.default)
+        f"GQL_APP_{name.upper()}": "" if found.default in ((), None) else shown_default(found.default)
         for name, found in Settings.model_fields.items()
     }
 

@@ -113,3 +113,15 @@ async def test_a_tool_that_does_not_stop_cannot_keep_it_from_ending(name: str) -
             code = await anyio.to_thread.run_sync(server.stop, signal.SIGTERM)
 
     assert code == 0
+
+
+def test_a_port_in_use_for_the_metrics_is_named_with_its_variable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = start("--port", "0", GQL_APP_METRICS_PORT=port)
+
+        out, err = process.communicate(timeout=LONGEST_WAIT)
+
+    assert (process.returncode, out) == (1, "")
+    assert f"Port {port} on 127.0.0.1 is in use" in err
+    assert "GQL_APP_METRICS_PORT" in err

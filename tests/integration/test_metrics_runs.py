@@ -10,6 +10,7 @@ from gql_app.core.signals import CancelRequested
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
+from gql_app.settings import Settings
 from gql_app.telemetry.metrics import Metrics
 from gql_app.telemetry.runs import OTHER
 from gql_app.testing.virtual_time import run_on_virtual_time
@@ -35,7 +36,7 @@ async def stall(value: Json, context: ToolContext) -> Json:
 
 def samples_after(story: Callable[[Engine], Coroutine[None, None, None]], **settings: Json) -> Samples:
     """Let something happen on an engine, and read the metrics then."""
-    metrics = Metrics(slots=settings.get("maximum_attempts_in_flight", 256))
+    metrics = Metrics(Settings(**settings))
 
     async def watched() -> Samples:
         tools = [plain("echo", echo), plain("flaky", fail_twice), plain("stall", stall)]

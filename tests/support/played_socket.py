@@ -11,6 +11,7 @@ from starlette.types import Message as Event
 from gql_app.bootstrap import Application
 from gql_app.core.values import Json
 from gql_app.schema.execution import Operations
+from gql_app.telemetry.instruments import Instruments
 from gql_app.web.closing import Closing
 from gql_app.web.gate import Gate
 from gql_app.web.sockets import GraphQLSockets
@@ -81,6 +82,7 @@ class Sockets:
                 repository=stage.repository,
                 executor=stage.executor,
                 tools=stage.tools,
+                instruments=Instruments(stage.settings),
                 settings=stage.settings,
             ),
             "operations": Operations(stage.settings),

@@ -106,7 +106,7 @@ class Connection:
         except UnauthenticatedError as error:
             raise ClosedError(CloseCode.FORBIDDEN, f"Forbidden: {error}") from None
         self._party = self._guests.enter(self, state["gate"], identity)
-        context = Context(service=state["application"].service, identity=identity)
+        context = Context(service=state["application"].service, identity=identity, transport="websocket")
         self._operations = SocketOperations(tasks, state["operations"], context, self.send, maximum=self._maximum)
         await self.send(messages.ACKNOWLEDGED)
 
