@@ -36,6 +36,37 @@ class Gate:
         return "passed"
 
 
+class Turnstile:
+    """Lets the nodes that call its tool, `turnstile`, through one by one; leaving its block lets all through."""
+
+    def __init__(self) -> None:
+        self._permits = threading.Semaphore(0)
+        self._opened = False
+        self.tool: Tool = tool(name="turnstile")(self._pass)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.open()
+
+    def open(self) -> None:
+        """Let all through from now on."""
+        self._opened = True
+        self._permits.release()
+
+    def let_through(self, count: int) -> None:
+        """Let so many more through."""
+        if count:
+            self._permits.release(count)
+
+    def _pass(self) -> None:
+        """Wait for one's turn."""
+        self._permits.acquire()
+        if self._opened:
+            self._permits.release()
+
+
 def gated(node_id: str = "wait", **fields: Json) -> Json:
     """Make a node that waits at the gate."""
     return {"id": node_id, "tool": "gate", **fields}

@@ -40,6 +40,11 @@ class RunningServer:
     def ws_url(self) -> str:
         return f"ws{self.url.removeprefix('http')}/graphql"
 
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
     def client(self, **options: Json) -> httpx.Client:
         """Make an HTTP client that talks to the server and to nothing in between."""
         return httpx.Client(base_url=self.url, trust_env=False, timeout=LONGEST_WAIT, **options)
