@@ -1,4 +1,4 @@
-"""Where a service is: the addresses made of its URL."""
+"""Where a service is, the addresses made of its URL, and with what one is let in."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -42,3 +42,10 @@ def parse_address(url: str) -> Address:
     if not usable:
         raise ValueError(f"{url!r} is not the URL of a server; write one such as http://127.0.0.1:8000.")
     return Address(url.rstrip("/").removesuffix("/graphql"))
+
+
+def parse_token(token: str | None) -> str | None:
+    """Take what says who asks, if anything does. Raises `ValueError` for what cannot stand in a header."""
+    if token is not None and (not token or not token.isascii() or not token.isprintable() or " " in token):
+        raise ValueError("The token is empty, or has characters that no token has; it was perhaps not copied whole.")
+    return token

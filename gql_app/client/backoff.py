@@ -15,3 +15,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         """Tell the delay before an attempt, counted from 1: half to all of what is due, as `draw` in [0, 1) says."""
         due = min(self.maximum_seconds, self.initial_seconds * self.coefficient ** (attempt - 1))
         return due * (0.5 + draw / 2)
+
+
+class ConnectionLostError(Exception):
+    """The connection broke, or could not be made, for a reason that may pass."""

@@ -5,22 +5,23 @@ import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from gql_app.client.address import parse_address
-from gql_app.client.backoff import Backoff
+from gql_app.client.address import parse_address, parse_token
+from gql_app.client.backoff import Backoff, ConnectionLostError
 from gql_app.client.errors import (
     ConnectionFailedError,
     RunNotFoundError,
     ServerOverloadedError,
 )
-from gql_app.client.http import HttpTransport
 from gql_app.client.models import RunPage, Tool, WorkflowPlan, WorkflowRun, WorkflowUpdate
 from gql_app.client.results import convert, read_result
-from gql_app.client.subscription import ConnectionLostError, subscribe
 from gql_app.core.values import Json
+
+if TYPE_CHECKING:
+    from gql_app.client.http import HttpTransport
 
 
 def _tell_nobody(reason: str, delay: float) -> None:
@@ -31,7 +32,7 @@ class WorkflowClient:
     """Talks to the service at a URL. Use it as a context manager, or close it in the end.
 
     Every method raises `ClientError`; its subclasses say what to do about it. `ValueError` is raised for a URL that is
-    none.
+    none. `token` says who asks, where the service wants to know.
 
         async with WorkflowClient("http://127.0.0.1:8000") as client:
             run = await client.submit({"name": "hello", "nodes": [{"id": "hi", "tool": "echo", "input": {"value": 1}}]})
@@ -39,10 +40,13 @@ class WorkflowClient:
                 print(update.workflow.status)
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", *, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", *, token: str | None = None, backoff: Backoff | None = None
+    ) -> None:
         self._address = parse_address(url)
-        self._transport = HttpTransport(self._address)
+        self._token = parse_token(token)
         self._backoff = backoff or Backoff()
+        self._transport: HttpTransport | None = None
 
     @property
     def url(self) -> str:
@@ -59,7 +63,8 @@ class WorkflowClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.close()
+        if self._transport is not None:
+            await self._transport.close()
 
     async def submit(
         self, spec: Json, *, input: Json = msgspec.UNSET, idempotency_key: str | None = None
@@ -69,17 +74,17 @@ class WorkflowClient:
         Raises `InvalidDocumentError` and `KeyConflictError`.
         """
         variables = _with_input({"spec": spec, "idempotencyKey": idempotency_key}, input)
-        data = await self._transport.execute("SubmitWorkflow", variables)
+        data = await self._execute("SubmitWorkflow", variables)
         return self._run(read_result(data, "submitWorkflow", "SubmitWorkflowSuccess", self.url))
 
     async def validate(self, spec: Json, *, input: Json = msgspec.UNSET) -> WorkflowPlan:
         """Check a document without running it. Raises `InvalidDocumentError`."""
-        data = await self._transport.execute("ValidateWorkflow", _with_input({"spec": spec}, input))
+        data = await self._execute("ValidateWorkflow", _with_input({"spec": spec}, input))
         return convert(read_result(data, "validateWorkflow", "WorkflowPlan", self.url), WorkflowPlan, self.url)
 
     async def get(self, run_id: str) -> WorkflowRun:
         """Read a run with its nodes, as it is now. Raises `RunNotFoundError`."""
-        run = (await self._transport.execute("GetWorkflow", {"id": run_id})).get("workflow")
+        run = (await self._execute("GetWorkflow", {"id": run_id})).get("workflow")
         if run is None:
             message = f"No run {run_id!r} at {self.url}; it may have been removed. List runs to see what is there."
             raise RunNotFoundError(message, "WORKFLOW_NOT_FOUND")
@@ -96,13 +101,13 @@ class WorkflowClient:
     ) -> RunPage:
         """List up to 100 runs, newest first; `after` is the `end_cursor` of the page before."""
         wanted = {"statuses": list(statuses) or None, "name": name, "labels": dict(labels) if labels else None}
-        data = await self._transport.execute("ListWorkflows", {"first": first, "after": after, "filter": wanted})
+        data = await self._execute("ListWorkflows", {"first": first, "after": after, "filter": wanted})
         page = data.get("workflows") or {}
         return convert({"nodes": page.get("nodes"), **(page.get("pageInfo") or {})}, RunPage, self.url)
 
     async def cancel(self, run_id: str, reason: str | None = None) -> WorkflowRun:
         """Stop a run. Raises `RunNotFoundError` and `RunFinishedError`."""
-        data = await self._transport.execute("CancelWorkflow", {"id": run_id, "reason": reason})
+        data = await self._execute("CancelWorkflow", {"id": run_id, "reason": reason})
         return self._run(read_result(data, "cancelWorkflow", "CancelWorkflowSuccess", self.url))
 
     async def retry(self, run_id: str, from_: str = "FAILED") -> WorkflowRun:
@@ -110,12 +115,12 @@ class WorkflowClient:
 
         Raises `RunNotFoundError` and `RunNotFinishedError`.
         """
-        data = await self._transport.execute("RetryWorkflow", {"id": run_id, "from": from_})
+        data = await self._execute("RetryWorkflow", {"id": run_id, "from": from_})
         return self._run(read_result(data, "retryWorkflow", "RetryWorkflowSuccess", self.url))
 
     async def tools(self) -> tuple[Tool, ...]:
         """Tell the tools that nodes can call, by name."""
-        data = await self._transport.execute("ListTools", {})
+        data = await self._execute("ListTools", {})
         return convert(data.get("tools"), tuple[Tool, ...], self.url)
 
     async def watch(
@@ -153,10 +158,19 @@ class WorkflowClient:
             lost(reason, delay)
             await asyncio.sleep(delay)
 
+    async def _execute(self, operation: str, variables: Json) -> Json:
+        if self._transport is None:
+            from gql_app.client.http import HttpTransport  # noqa: PLC0415 (gql loads slowly; many only want the models)
+
+            self._transport = HttpTransport(self._address, self._token)
+        return await self._transport.execute(operation, variables)
+
     async def _connection(self, run_id: str, place: "_Place") -> AsyncGenerator[WorkflowUpdate, None]:
         """Watch over one connection, without what was told over those before."""
+        from gql_app.client.subscription import subscribe  # noqa: PLC0415 (as in `_execute`)
+
         variables = {"id": run_id, "after": place.sequence}
-        async with aclosing(subscribe(self._address, "WorkflowUpdates", variables)) as results:
+        async with aclosing(subscribe(self._address, self._token, "WorkflowUpdates", variables)) as results:
             async for data in results:
                 place.connected = True
                 if data is not None:

@@ -5,6 +5,7 @@ ClientError
 ├── NotAServerError            something answers, but it is not this service
 ├── ServerFailedError          the service says that it failed
 └── RefusedError               the service says no; `code` says why
+    ├── NotAllowedError        it wants another token, or the token allows less
     ├── InvalidDocumentError   the document cannot work: every problem found
     ├── RunNotFoundError       no run has this id
     ├── RunRemovedError        the run was removed while it was watched
@@ -49,6 +50,10 @@ class RefusedError(ClientError):
     def __init__(self, message: str, code: str = "REFUSED") -> None:
         super().__init__(message)
         self.code = code
+
+
+class NotAllowedError(RefusedError):
+    """Nobody knows this token (`code` is UNAUTHENTICATED), or it does not allow what was asked (FORBIDDEN)."""
 
 
 class InvalidDocumentError(RefusedError):

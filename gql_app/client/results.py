@@ -9,6 +9,7 @@ from gql_app.client.errors import (
     ClientError,
     InvalidDocumentError,
     KeyConflictError,
+    NotAllowedError,
     NotAServerError,
     RefusedError,
     RunFinishedError,
@@ -40,6 +41,8 @@ _WITH_RUN: Final[Mapping[str, Callable[[str, str, WorkflowRun], ClientError]]] =
     "WORKFLOW_NOT_FINISHED": RunNotFinishedError,
 }
 _PLAIN: Final[Mapping[str, Callable[[str, str], ClientError]]] = {
+    "FORBIDDEN": NotAllowedError,
+    "UNAUTHENTICATED": NotAllowedError,
     "WORKFLOW_NOT_FOUND": RunNotFoundError,
     "WORKFLOW_REMOVED": RunRemovedError,
 }

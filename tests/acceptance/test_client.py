@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -12,11 +12,13 @@ from gql_app.client import (
     ConnectionFailedError,
     InvalidDocumentError,
     KeyConflictError,
+    NotAllowedError,
     NotAServerError,
     RefusedError,
     RunFinishedError,
     RunNotFinishedError,
     RunNotFoundError,
+    ServerOverloadedError,
     WorkflowClient,
 )
 from gql_app.core.values import Json
@@ -210,6 +212,25 @@ async def test_nobody_there_is_told_at_once() -> None:
     ],
 )
 async def test_who_is_not_this_service_is_told_so(answer: bytes) -> None:
+    async with answering(answer) as url, WorkflowClient(url) as client:
+        with pytest.raises((NotAServerError, ConnectionFailedError)) as asked:
+            await client.tools()
+        with pytest.raises(NotAServerError):
+            await anext(client.watch("id"))
+
+    assert isinstance(asked.value, ConnectionFailedError) == answer.startswith(b"SSH")
+
+
+def answer_of(status: str, body: bytes = b"", *headers: str) -> bytes:
+    """Write an HTTP answer."""
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[str]:
+    """Answer every request with the same."""
+
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -217,11 +238,45 @@ async def test_who_is_not_this_service_is_told_so(answer: bytes) -> None:
         writer.close()
 
     async with await asyncio.start_server(reply, "127.0.0.1", 0) as other:
-        url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
-        async with WorkflowClient(url) as client:
-            with pytest.raises((NotAServerError, ConnectionFailedError)) as asked:
-                await client.tools()
-            with pytest.raises(NotAServerError):
-                await anext(client.watch("id"))
+        yield f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
 
-    assert isinstance(asked.value, ConnectionFailedError) == answer.startswith(b"SSH")
+
+@pytest.mark.parametrize(
+    ("answer", "error", "code"),
+    [
+        (
+            answer_of(
+                "401 Unauthorized", b'{"errors": [{"message": "Who?", "extensions": {"code": "UNAUTHENTICATED"}}]}'
+            ),
+            NotAllowedError,
+            "UNAUTHENTICATED",
+        ),
+        (answer_of("401 Unauthorized"), NotAllowedError, "UNAUTHENTICATED"),
+        (
+            answer_of("200 OK", b'{"errors": [{"message": "No.", "extensions": {"code": "FORBIDDEN"}}]}'),
+            NotAllowedError,
+            "FORBIDDEN",
+        ),
+        (answer_of("429 Too Many Requests", b"", "Retry-After: 7"), ServerOverloadedError, "OVERLOADED"),
+        (answer_of("503 Service Unavailable", b"no", "Retry-After: 7"), ServerOverloadedError, "OVERLOADED"),
+    ],
+    ids=["401 with errors", "401", "forbidden", "429", "503"],
+)
+async def test_a_refusal_of_who_asks_or_how_often_has_its_type(
+    answer: bytes, error: type[RefusedError], code: str
+) -> None:
+    async with answering(answer) as url, WorkflowClient(url, token="t") as client:
+        with pytest.raises(error) as refused:
+            await client.tools()
+
+    assert refused.value.code == code
+    if isinstance(refused.value, ServerOverloadedError):
+        assert refused.value.retry_after_seconds == 7
+
+
+@pytest.mark.parametrize("token", ["", "a b", "line\nbreak", "schlüssel"])
+def test_a_token_that_no_header_can_hold_is_refused_and_not_told(token: str) -> None:
+    with pytest.raises(ValueError, match="The token is empty, or has characters that no token has") as refused:
+        WorkflowClient(token=token)
+
+    assert token == "" or token not in str(refused.value)
