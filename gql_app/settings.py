@@ -106,6 +106,23 @@ class Settings(BaseSettings):
 
     # Who is let in
 
+    insecure: bool = False
+    """Whether to serve everybody on an address that other machines reach."""
+    allowed_hosts: Words = ()
+    """Names under which the service is reached, beside the local ones."""
+    keys_file: str = ""
+    """Where the API keys stand that `gql-app keys` makes."""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_jwks_url: str = ""
+    jwt_key_file: str = ""
+    jwt_secret_file: str = ""
+    jwt_algorithms: Words = ()
+    jwt_leeway_seconds: float = Field(default=30.0, ge=0, le=600)
+    jwt_namespace_claim: str = Field(default="namespace", min_length=1)
+    jwt_scope_claim: str = Field(default="scope", min_length=1)
+    jwt_default_namespace: str = ""
+
     # What tools and expressions may do, and their secrets
 
     # How many runs there may be

@@ -3,12 +3,21 @@
 import argparse
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Final, TypeAlias
+from typing import Final
 
-from gql_app.cli.options import add_file, add_id, add_input, add_json, add_tools, add_url, natural
+from gql_app.cli.key_arguments import add_keys
+from gql_app.cli.options import (
+    Commands,
+    add_command,
+    add_file,
+    add_id,
+    add_input,
+    add_json,
+    add_tools,
+    add_url,
+    natural,
+)
 from gql_app.core.run import RunStatus
-
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _DESCRIPTION: Final = "Run workflows of tools and agents, here or on a server, and watch them live."
 _EPILOG: Final = """\
@@ -53,25 +62,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gql-app {version('gql-app')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    for add in (_run, _validate, _serve, _submit, _watch, _list, _show, _cancel, _retry, _tools, _schema):
+    for add in (_run, _validate, _serve, _submit, _watch, _list, _show, _cancel, _retry, _tools, add_keys, _schema):
         add(commands)
     return parser
 
 
-def _command(commands: _Commands, name: str, summary: str, *examples: str, more: str = "") -> argparse.ArgumentParser:
-    epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples)
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.{more and ' '}{more}",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-
-
-def _run(commands: _Commands) -> None:
-    parser = _command(
+def _run(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "run",
         "run a document in this process",
@@ -88,8 +85,8 @@ def _run(commands: _Commands) -> None:
     add_tools(parser)
 
 
-def _validate(commands: _Commands) -> None:
-    parser = _command(
+def _validate(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "validate",
         "check a document without running it",
@@ -106,13 +103,14 @@ def _validate(commands: _Commands) -> None:
     where.add_argument("--url", help="check with the tools of the server there")
 
 
-def _serve(commands: _Commands) -> None:
-    parser = _command(
+def _serve(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "serve",
         "serve GraphQL, GraphiQL and REST",
         "gql-app serve",
         "gql-app serve --port 9000 --tools my_tools other_tools",
+        "gql-app serve --host 0.0.0.0 --keys-file keys.json --posture production",
         more="Runs are kept in memory.",
     )
     parser.add_argument("--host", help="the address to listen on (GQL_APP_HOST; default 127.0.0.1)")
@@ -125,11 +123,23 @@ def _serve(commands: _Commands) -> None:
         help="an origin whose pages may use the service, like http://localhost:5173; more than one may be given"
         " (GQL_APP_ALLOWED_ORIGINS)",
     )
+    parser.add_argument(
+        "--posture",
+        choices=["development", "production"],
+        help="production shows no GraphiQL and does not tell its schema (GQL_APP_POSTURE; default development)",
+    )
+    parser.add_argument("--keys-file", metavar="FILE", help="let in who has one of these API keys (GQL_APP_KEYS_FILE)")
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        default=None,
+        help="serve everybody even on an address that other machines reach (GQL_APP_INSECURE)",
+    )
     add_tools(parser)
 
 
-def _submit(commands: _Commands) -> None:
-    parser = _command(
+def _submit(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "submit",
         "start a run on a server",
@@ -144,8 +154,8 @@ def _submit(commands: _Commands) -> None:
     parser.add_argument("--watch", action="store_true", help="watch the run until it has ended")
 
 
-def _watch(commands: _Commands) -> None:
-    parser = _command(
+def _watch(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "watch",
         "show a run on a server until it has ended",
@@ -163,8 +173,8 @@ def _watch(commands: _Commands) -> None:
     )
 
 
-def _list(commands: _Commands) -> None:
-    parser = _command(
+def _list(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "list",
         "list the runs on a server, newest first",
@@ -187,8 +197,8 @@ def _list(commands: _Commands) -> None:
     add_json(parser)
 
 
-def _show(commands: _Commands) -> None:
-    parser = _command(
+def _show(commands: Commands) -> None:
+    parser = add_command(
         commands, "show", "show a run on a server as it is now", "gql-app show ID", "gql-app show ID --json"
     )
     add_id(parser)
@@ -196,8 +206,8 @@ def _show(commands: _Commands) -> None:
     add_json(parser)
 
 
-def _cancel(commands: _Commands) -> None:
-    parser = _command(
+def _cancel(commands: Commands) -> None:
+    parser = add_command(
         commands, "cancel", "stop a run on a server", "gql-app cancel ID", "gql-app cancel ID --reason 'wrong input'"
     )
     add_id(parser)
@@ -205,8 +215,8 @@ def _cancel(commands: _Commands) -> None:
     parser.add_argument("--reason", help="why; told in the run's error")
 
 
-def _retry(commands: _Commands) -> None:
-    parser = _command(
+def _retry(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "retry",
         "run a finished run's document again, as a new run",
@@ -226,8 +236,8 @@ def _retry(commands: _Commands) -> None:
     )
 
 
-def _tools(commands: _Commands) -> None:
-    parser = _command(
+def _tools(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "tools",
         "tell which tools nodes can call",
@@ -241,8 +251,8 @@ def _tools(commands: _Commands) -> None:
     add_json(parser)
 
 
-def _schema(commands: _Commands) -> None:
-    parser = _command(
+def _schema(commands: Commands) -> None:
+    parser = add_command(
         commands,
         "schema",
         "write what is published of the API",

@@ -3,9 +3,24 @@
 import argparse
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+
+
+def add_command(commands: Commands, name: str, summary: str, *examples: str, more: str = "") -> argparse.ArgumentParser:
+    """Add a command with its help."""
+    epilog = "examples:\n" + "\n".join(f"  {example}" for example in examples)
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.{more and ' '}{more}",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def add_file(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Who asks: what they may do, and in which room."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -7,6 +8,18 @@ from typing import Final
 import msgspec
 
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
+
+_NAMESPACE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def parse_namespace(text: str) -> Namespace:
+    """Read the name of a namespace. Raises `ValueError`."""
+    if _NAMESPACE.fullmatch(text) is None:
+        shown = text if len(text) <= 80 else f"{text[:80]}…"
+        raise ValueError(
+            f"{shown!r} is not the name of a namespace: use up to 63 of a-z, 0-9 and -, a letter or digit first."
+        )
+    return Namespace(text)
 
 
 class Scope(StrEnum):

@@ -22,13 +22,14 @@ from gql_app.schema.operations import NAMES
 from gql_app.settings import Posture, Settings
 from gql_app.telemetry.instruments import Instruments
 from gql_app.web import metrics, rest
+from gql_app.web.auth.setup import make_gate
 from gql_app.web.closing import Closing
 from gql_app.web.endpoint import STATIC_PATH, GraphQLEndpoint
 from gql_app.web.failures import MaskedFailures
 from gql_app.web.gate import ForbiddenError, Gate, UnauthenticatedError, refuse_caller
 from gql_app.web.graphiql import STATIC_DIRECTORY
 from gql_app.web.headers import SecurityHeaders
-from gql_app.web.hosts import LocalHosts, is_loopback
+from gql_app.web.hosts import KnownHosts, known_names
 from gql_app.web.limits import BodyLimit
 from gql_app.web.observed import Observed
 from gql_app.web.refusals import GRAPHQL_PATH, refuse_http_exception
@@ -70,12 +71,12 @@ class Assets(StaticFiles):
 def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) -> Starlette:
     """Make the application. Its service opens and closes with the server's lifespan.
 
-    Without `settings` they come from the environment.
+    Without `settings` they come from the environment. Raises `AuthenticationSettingsError`.
     """
     known = settings or Settings()
     instruments = Instruments(known, operations=NAMES)
     operations = ObservedOperations(known, instruments.metrics.operations)
-    gate, closing = Gate(), Closing()
+    gate, closing = make_gate(known), Closing()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
@@ -113,7 +114,8 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 
 def _middleware(settings: Settings) -> list[Middleware]:
     """Tell what requests pass, outermost first."""
-    hosts = [Middleware(LocalHosts, host=settings.host)] if is_loopback(settings.host) else []
+    names = known_names(settings)
+    hosts = [Middleware(KnownHosts, names=names)] if names is not None else []
     limit = Middleware(BodyLimit, maximum=settings.maximum_request_bytes)
     return [Middleware(SecurityHeaders), *_shared(settings), Middleware(MaskedFailures), *hosts, limit]
 

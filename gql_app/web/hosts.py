@@ -1,23 +1,25 @@
-"""Keeps web pages from reaching a service on loopback under a name of their own (DNS rebinding)."""
+"""Keeps web pages from reaching the service under a name of their own (DNS rebinding)."""
 
 import ipaddress
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gql_app.settings import Settings
 from gql_app.web.refusals import refuse
 
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-class LocalHosts:
-    """Answers only requests whose Host header names this machine, or `host`, which the server is bound to."""
+class KnownHosts:
+    """Answers only requests whose Host header names the service: a local name, or one of `names`."""
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
         self.app = app
-        self.names = _LOCAL_NAMES | {host.lower()}
+        self.names = _LOCAL_NAMES | {name.lower() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is meant for us."""
@@ -28,10 +30,17 @@ class LocalHosts:
             await send({"type": "websocket.close", "code": 1008})
         else:
             message = (
-                "This service listens on loopback and answers to localhost, 127.0.0.1 and [::1] only."
-                " Start it with another --host (GQL_APP_HOST) to serve it under other names."
+                f"This service answers to {', '.join(sorted(self.names))} only."
+                " Tell it the other names that it is to be served under (GQL_APP_ALLOWED_HOSTS)."
             )
             await refuse(scope, HTTPStatus.MISDIRECTED_REQUEST, "UNKNOWN_HOST", message)(scope, receive, send)
+
+
+def known_names(settings: Settings) -> frozenset[str] | None:
+    """Tell the names that a service is reached by, beside the local ones; None if they cannot be known."""
+    if is_loopback(settings.host):
+        return frozenset({settings.host, *settings.allowed_hosts})
+    return frozenset(settings.allowed_hosts) or None
 
 
 def is_loopback(host: str) -> bool:

@@ -15,9 +15,10 @@ from starlette.types import ASGIApp
 from gql_app.bootstrap import make_registry
 from gql_app.core.errors import InvalidToolError
 from gql_app.ports import Tool
-from gql_app.settings import Settings
+from gql_app.settings import Posture, Settings
 from gql_app.telemetry.logs import logged
 from gql_app.web.app import create_app
+from gql_app.web.auth.setup import AuthenticationSettingsError, authenticates, describe_authentication
 from gql_app.web.closing import Closing
 from gql_app.web.connections import HttpProtocol, WebSocketProtocol
 from gql_app.web.hosts import is_loopback
@@ -29,17 +30,20 @@ GRACE_SECONDS: Final = 5
 """How long requests in flight may take to end when the server stops."""
 
 _BACKLOG: Final = 2_048
+_UNSAFE: Final = 2
 _INTERRUPTED: Final = 130
 _METRICS_OPTIONS: Final = ("GQL_APP_METRICS_HOST", "GQL_APP_METRICS_PORT")
 _GREETING: Final = """\
 gql_app listens on {url} (runs are kept in memory)
 
-  GraphiQL    {url}/graphql  (its first tab submits a sample)
-  Submit      gql-app submit examples/sample_workflow.json --url {url}
+{page}  Submit      gql-app submit examples/sample_workflow.json --url {url}
   or          curl -H 'Content-Type: application/json' -d @examples/sample_workflow.json {url}/workflows/
   Health      {url}/health
+  Posture     {posture}
+  Let in      {authentication}
 {warning}  Stop        Ctrl-C
 """
+_PAGE: Final = "  GraphiQL    {url}/graphql  (its first tab submits a sample)\n"
 _WARNING: Final = "  Beware      Whoever reaches this machine over the network can run workflows on it.\n"
 
 
@@ -74,15 +78,37 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+class ExposedError(Exception):
+    """The service would let in whoever reaches it over the network."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"On {host!r}, whoever reaches this machine over the network could run workflows on it."
+            " Let in only those who bring a key (gql-app keys create, GQL_APP_KEYS_FILE) or a JWT (GQL_APP_JWT_ISSUER),"
+            " listen on 127.0.0.1, or say that you mean it with --insecure."
+        )
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to serve everybody on an address that other machines reach. Raises `ExposedError`."""
+    if not is_loopback(settings.host) and not authenticates(settings) and not settings.insecure:
+        raise ExposedError(settings.host)
+
+
 def serve(settings: Settings, *, tools: Sequence[Tool] = (), out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> int:
-    """Serve until Ctrl-C or SIGTERM and tell the exit code: 1 if it could not start, 130 if it was not let finish."""
+    """Serve until Ctrl-C or SIGTERM and tell the exit code.
+
+    1 if it could not start, 2 if the settings are not safe, 130 if it was not let finish.
+    """
     with logged(settings, err):
         return _serve(settings, tools, out, err)
 
 
 def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) -> int:
     try:
+        check_exposure(settings)
         make_registry(settings, tools)
+        app = create_app(settings, tools=tools)
         if settings.metrics_port is not None:
             # The application opens it; this tells what keeps it from that while there is somebody to tell.
             listen(settings.metrics_host, settings.metrics_port, options=_METRICS_OPTIONS).close()
@@ -90,15 +116,18 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
     except (InvalidToolError, CannotListenError) as error:
         err.write(f"{error}\n")
         return 1
+    except (ExposedError, AuthenticationSettingsError) as error:
+        err.write(f"{error}\n")
+        return _UNSAFE
     url = address(settings.host, listener.getsockname()[1])
 
     def greet() -> None:
-        out.write(greeting(settings.host, url))
+        out.write(greeting(settings, url))
         out.flush()
 
     with listener:
         try:
-            server = Server(create_app(settings, tools=tools), on_started=greet)
+            server = Server(app, on_started=greet)
             run(server.serve([listener]), make_loop=server.config.get_loop_factory() or asyncio.new_event_loop)
         except KeyboardInterrupt:
             return _INTERRUPTED
@@ -129,9 +158,16 @@ def listen(host: str, port: int, *, options: tuple[str, str] = ("--host", "--por
         raise CannotListenError(host, port, error, options) from None
 
 
-def greeting(host: str, url: str) -> str:
-    """Say where everything is, and what to try; `host` is what the server is bound to."""
-    return _GREETING.format(url=url, warning="" if is_loopback(host) else _WARNING)
+def greeting(settings: Settings, url: str) -> str:
+    """Say where everything is, what to try, and who is let in."""
+    open_to_all = not is_loopback(settings.host) and not authenticates(settings)
+    return _GREETING.format(
+        url=url,
+        page=_PAGE.format(url=url) if settings.posture is Posture.DEVELOPMENT else "",
+        posture=settings.posture,
+        authentication=describe_authentication(settings),
+        warning=_WARNING if open_to_all else "",
+    )
 
 
 def address(host: str, port: int) -> str:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +37,15 @@ class Session:
     """What came out when everything in the README was run."""
 
     server: ProcessServer
+    addresses: dict[str, str]
+    """Where what the README shows at an address really is."""
     outputs: list[str]
 
     def shown(self, text: str) -> str:
-        """Write the server's address as the README does."""
-        return text.replace(self.server.url.removeprefix("http://"), SHOWN_ADDRESS)
+        """Write the servers' addresses as the README does."""
+        for shown, real in self.addresses.items():
+            text = text.replace(real, shown)
+        return text
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +53,26 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     require_curl()
     directory = tmp_path_factory.mktemp("readme")
     prepare(directory)
-    with server_process("--tools", "my_tools", PYTHONPATH=str(directory)) as server:
-        here = server.url.removeprefix("http://")
-        texts = [command.text.replace(SHOWN_ADDRESS, here) for command in SESSION]
-        yield Session(server, run_in_one_shell(texts, directory, environment(server), 10 * LONGEST_WAIT))
+    with ExitStack() as stack:
+        server = stack.enter_context(server_process("--tools", "my_tools", PYTHONPATH=str(directory)))
+        addresses = {SHOWN_ADDRESS: server.url.removeprefix("http://"), **serve_further(stack, directory)}
+        texts = [command.text for command in SESSION]
+        for shown, real in addresses.items():
+            texts = [text.replace(shown, real) for text in texts]
+        outputs = run_in_one_shell(texts, directory, environment(server), 10 * LONGEST_WAIT)
+        yield Session(server, addresses, outputs)
+
+
+def serve_further(stack: ExitStack, directory: Path) -> dict[str, str]:
+    """Start the other servers that the README shows, and tell where they are, by where it says they are."""
+    addresses = {}
+    for line in (block.text for block in BLOCKS if block.note == "served"):
+        words = shlex.split(line)
+        port = words.index("--port")
+        arguments = [*words[2:port], *words[port + 2 :]]
+        further = stack.enter_context(server_process(*arguments, directory=directory, PYTHONPATH=str(REPOSITORY)))
+        addresses[f"127.0.0.1:{words[port + 1]}"] = further.url.removeprefix("http://")
+    return addresses
 
 
 def prepare(directory: Path) -> None:

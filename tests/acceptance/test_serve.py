@@ -103,8 +103,12 @@ def test_any_asgi_server_can_serve_the_application() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["deaf", "borrow_a_thread", "block"])
 async def test_a_tool_that_does_not_stop_cannot_keep_it_from_ending(name: str) -> None:
-    hasty = {"GQL_APP_SHUTDOWN_GRACE_SECONDS": "0", "GQL_APP_STOP_GRACE_SECONDS": "0.1"}
-    with server_process("--tools", "tests.support.deaf_tools", **hasty) as server:
+    with server_process(
+        "--tools",
+        "tests.support.deaf_tools",
+        GQL_APP_SHUTDOWN_GRACE_SECONDS="0",
+        GQL_APP_STOP_GRACE_SECONDS="0.1",
+    ) as server:
         run_id = submit(server, document({"id": "stuck", "tool": name}))
         async with server.socket() as client:
             async for update in client.results(WATCH, {"id": run_id, "after": 0}):

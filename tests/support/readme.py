@@ -17,6 +17,8 @@ _HEREDOC: Final = re.compile(r"<<'(\w+)'$")
 # What differs from one time to the next, and what it is compared as.
 _VOLATILE: Final = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
+    (re.compile(r"gqlapp_[0-9a-f]{12}_[a-z2-7]{52}"), "KEY"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "KEY_ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
     (re.compile(r"\b\d+\.\d+ s\b"), "SECONDS s"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 
@@ -133,9 +134,9 @@ class ProcessServer(RunningServer):
 
 
 @contextmanager
-def server_process(*arguments: str, **environment: str) -> Iterator[ProcessServer]:
+def server_process(*arguments: str, directory: Path = REPOSITORY, **environment: str) -> Iterator[ProcessServer]:
     """Run `gql-app serve` on a free port until the end of the block."""
-    with start("--port", "0", *arguments, **environment) as process:
+    with start("--port", "0", *arguments, directory=directory, **environment) as process:
         try:
             greeting = _read_greeting(process)
             found = re.search(r"http://\S+:\d+", greeting)
@@ -145,11 +146,11 @@ def server_process(*arguments: str, **environment: str) -> Iterator[ProcessServe
             process.kill()
 
 
-def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
+def start(*arguments: str, directory: Path = REPOSITORY, **environment: str) -> "subprocess.Popen[str]":
     """Run `gql-app serve` without waiting for anything."""
     return subprocess.Popen(
         [sys.executable, "-m", "gql_app", "serve", *arguments],
-        cwd=REPOSITORY,
+        cwd=directory,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,5 +13,8 @@ def main(options: argparse.Namespace) -> int:
         port=options.port,
         allowed_origins=tuple(options.allow_origin),
         tools=tuple(options.tools),
+        posture=options.posture,
+        keys_file=options.keys_file,
+        insecure=options.insecure,
     )
     return serve(settings)

@@ -1,0 +1,1 @@
+"""Who is let in: by API keys and by JWTs."""

@@ -1,0 +1,106 @@
+"""The gate of a service that asks who comes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from starlette.requests import HTTPConnection
+
+from gql_app.core.access import Identity
+from gql_app.core.values import Json
+from gql_app.web.auth.bearer import find_token
+from gql_app.web.auth.endings import Endings
+from gql_app.web.auth.jwts import TokenReader
+from gql_app.web.auth.key_file import read_keys
+from gql_app.web.auth.keys import PREFIX, ApiKey, key_id_of
+from gql_app.web.auth.refused import RefusedCallers
+from gql_app.web.auth.watched import WatchedFile
+from gql_app.web.gate import Gate, UnauthenticatedError
+
+NOBODY = Identity(name="nobody")
+"""Who brings no token: may do nothing that needs a scope."""
+
+
+class UnknownKeyError(UnauthenticatedError):
+    """There is no such key."""
+
+
+class DeadKeyError(UnauthenticatedError):
+    """The key was good, and is not any more."""
+
+
+def read_key_table(path: Path) -> Mapping[str, ApiKey]:
+    """Read all keys by their ids. Raises `KeyFileError`."""
+    return {key.id: key for key in read_keys(path)}
+
+
+class TokenGate(Gate):
+    """Lets in who brings an API key or a JWT that is good, and for as long as it is."""
+
+    def __init__(
+        self,
+        *,
+        keys: WatchedFile[Mapping[str, ApiKey]] | None,
+        tokens: TokenReader | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._now = now
+        self._refused = RefusedCallers()
+        self.endings = Endings(self._fault)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Let people in, and let them go when their time is over, until the end of the block."""
+        watching = asyncio.create_task(self.endings.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    async def admit(self, connection: HTTPConnection, payload: Mapping[str, Json] | None = None) -> Identity:
+        """Say who asks: by the header `Authorization`, or by the payload of a websocket's `connection_init`.
+
+        Without a token it is somebody who may do nothing. Raises `UnauthenticatedError` for one that is not good.
+        """
+        try:
+            token = find_token(connection, payload)
+            return NOBODY if token is None else await self._identify(token)
+        except UnauthenticatedError as error:
+            self._refused.note(error)
+            raise
+
+    async def until_invalid(self, identity: Identity) -> str:
+        """Return once somebody who was let in is to be let go, and say why. May wait for ever."""
+        return await self.endings.wait(identity)
+
+    async def _identify(self, token: str) -> Identity:
+        if self._keys is not None and token.startswith(PREFIX):
+            return self._identify_by_key(token, self._keys.content)
+        if self._tokens is not None:
+            return await self._tokens.read(token)
+        raise UnknownKeyError(f"The token is not an API key: those begin with {PREFIX!r}.")
+
+    def _identify_by_key(self, token: str, keys: Mapping[str, ApiKey]) -> Identity:
+        key = keys.get(key_id_of(token) or "")
+        if key is None or not key.fits(token):
+            raise UnknownKeyError("The API key is not known here; see `gql-app keys list`.")
+        if fault := key.fault(self._now()):
+            raise DeadKeyError(f"The API key {key.name!r} ({key.id}) {fault}.")
+        return key.identity
+
+    def _fault(self, identity: Identity) -> str | None:
+        """Say why who was let in would not be let in again."""
+        if identity.expires_at is not None and identity.expires_at <= self._now():
+            return "The token has expired."
+        if identity.key_id is None or self._keys is None:
+            return None
+        key = self._keys.content.get(identity.key_id)
+        if key is None or key.revoked_at is not None:
+            return "The API key has been revoked."
+        return None if key.identity == identity else "The API key has been changed."
