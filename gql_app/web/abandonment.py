@@ -16,43 +16,41 @@ WATCH_AFTER_SECONDS: Final = 0.05
 async def unless_gone(connection: Connection, execution: Awaitable[Answer]) -> Answer:
     """Await an execution; raises `ClientDisconnect`, and cancels it, once its client has gone."""
     watch = _Watch(connection)
+    timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, watch.begin)
     try:
-        with watch:
-            answer = await execution
-        await watch.ended()
+        try:
+            return await execution
+        finally:
+            timer.cancel()
+            if watch.watching is not None:
+                await watch.end()
     except asyncio.CancelledError:
-        if watch.is_gone and watch.task.uncancel() == 0:
+        if watch.is_gone and watch.watched.uncancel() == 0:
             raise ClientDisconnect from None
         raise
-    return answer
 
 
 class _Watch:
+    __slots__ = ("connection", "is_gone", "watched", "watching")
+
     def __init__(self, connection: Connection) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self.task = task
+        self.connection = connection
+        self.watched = task
+        self.watching: asyncio.Task[None] | None = None
         self.is_gone = False
-        self._connection = connection
-        self._watching: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin)
+    def begin(self) -> None:
+        self.watching = asyncio.create_task(self._look())
 
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        if self._watching is not None:
-            self._watching.cancel()
-
-    async def ended(self) -> None:
-        """Wait for the end of the watch: the connection is read by one at a time."""
-        if self._watching is not None:
-            await asyncio.wait({self._watching})
-
-    def _begin(self) -> None:
-        self._watching = asyncio.create_task(self._look())
+    async def end(self) -> None:
+        """Stop watching, and wait until that is so: a connection is read by one at a time."""
+        assert self.watching is not None
+        self.watching.cancel()
+        await asyncio.wait({self.watching})
 
     async def _look(self) -> None:
-        await self._connection.until_gone()
+        await self.connection.until_gone()
         self.is_gone = True
-        self.task.cancel()
+        self.watched.cancel()

@@ -1,5 +1,6 @@
 """Keeps requests from being bigger than the service is willing to read."""
 
+import sys
 from http import HTTPStatus
 from typing import Final
 
@@ -8,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gql_app.web.refusals import refuse
 
+_DIGITS: Final = 19
 _DRAINED_BYTES: Final = 16 << 20
 """How much of a body that is refused is read and dropped, so that its sender gets to hear why."""
 
@@ -28,14 +30,18 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        announced = _announced(scope)
+        if announced is not None and announced <= self.maximum:
+            # No server reads more of a body than was announced.
+            await self.app(scope, receive, send)
+            return
         body = _CountedBody(receive, self.maximum)
         try:
-            if _announced(headers) > self.maximum:
+            if announced is not None:
                 raise RequestTooLargeError
             await self.app(scope, body.receive, send)
         except RequestTooLargeError:
-            if "expect" not in headers:
+            if "expect" not in Headers(scope=scope):
                 await body.drain(_DRAINED_BYTES)
             message = f"The request has more than {self.maximum} bytes; GQL_APP_MAXIMUM_REQUEST_BYTES sets the limit."
             answer = refuse(
@@ -73,6 +79,9 @@ class _CountedBody:
         return message
 
 
-def _announced(headers: Headers) -> int:
-    length = headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() else 0
+def _announced(scope: Scope) -> int | None:
+    """Tell how long the body is said to be; None if nothing is said."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value) if len(value) < _DIGITS else sys.maxsize
+    return None
