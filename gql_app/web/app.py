@@ -103,12 +103,12 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
 
 def _routes(settings: Settings) -> list[BaseRoute]:
     return [
-        Route("/", _to_graphiql),
         Route(GRAPHQL_PATH, GraphQLEndpoint(settings)),
         WebSocketRoute(GRAPHQL_PATH, GraphQLSockets(settings)),
         *([Mount(STATIC_PATH, Assets(directory=STATIC_DIRECTORY))] if settings.posture is Posture.DEVELOPMENT else []),
         *rest.routes(),
         *metrics.routes(settings),
+        Route("/", _to_graphiql),
     ]
 
 
