@@ -1,0 +1,62 @@
+"""Clients of every release go on working: nothing they may use has been changed or taken away."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+from graphql import GraphQLSchema, build_schema, find_breaking_changes, find_dangerous_changes
+
+from gql_app.schema.build import schema
+
+RELEASED = sorted((Path(__file__).parent / "released").glob("*.graphql"))
+
+ALLOWED: Final[Mapping[str, str]] = {
+    "Enum value ProblemCode.UNKNOWN_SECRET was added.": "only documents that name secrets meet it, and those are new",
+}
+"""Changes since a release that could surprise a client, by what the comparison says of them, each with its reason."""
+
+
+@pytest.fixture(scope="module")
+def current() -> GraphQLSchema:
+    return build_schema(schema.as_str())
+
+
+@pytest.mark.parametrize("released", RELEASED, ids=lambda path: path.stem)
+def test_no_change_breaks_a_client_of_a_release(released: Path, current: GraphQLSchema) -> None:
+    changes = find_breaking_changes(build_schema(released.read_text()), current)
+
+    assert [change.description for change in changes] == []
+
+
+@pytest.mark.parametrize("released", RELEASED, ids=lambda path: path.stem)
+def test_a_change_that_could_surprise_a_client_was_meant(released: Path, current: GraphQLSchema) -> None:
+    changes = find_dangerous_changes(build_schema(released.read_text()), current)
+
+    unexpected = [change.description for change in changes if change.description not in ALLOWED]
+    assert unexpected == [], "if it is meant, add it to ALLOWED with its reason"
+
+
+def test_what_is_allowed_has_been_changed(current: GraphQLSchema) -> None:
+    changes = [
+        change.description
+        for released in RELEASED
+        for change in find_dangerous_changes(build_schema(released.read_text()), current)
+    ]
+
+    assert set(ALLOWED) <= set(changes)
+
+
+def test_the_comparison_sees_what_breaks_a_client(current: GraphQLSchema) -> None:
+    text = (
+        schema.as_str()
+        .replace("uptimeSeconds: Float!", "uptime: Float!")
+        .replace("version: String!", "version: String")
+    )
+
+    changes = [change.description for change in find_breaking_changes(current, build_schema(text))]
+
+    assert changes == [
+        "Field Health.uptimeSeconds was removed.",
+        "Field Health.version changed type from String! to String.",
+    ]
