@@ -7,7 +7,6 @@ from typing import Final
 import strawberry
 from graphql import (
     GraphQLArgument,
-    GraphQLError,
     GraphQLField,
     GraphQLInputField,
     GraphQLInputObjectType,
@@ -15,17 +14,13 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     Undefined,
-    get_operation_ast,
 )
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from gql_app.schema import event
-from gql_app.schema.coercion import coerce_variables
 from gql_app.schema.errors import HANDLERS
-from gql_app.schema.masking import present_errors
 from gql_app.schema.mutation import Mutation
 from gql_app.schema.query import Query
 from gql_app.schema.scalars import SCALARS
@@ -35,22 +30,12 @@ _DEFINITION: Final = "strawberry-definition"
 
 
 class Schema(strawberry.Schema):
-    """The schema. Whatever goes wrong in a resolver passes through `present_errors`, over every transport."""
+    """The schema as Strawberry builds it. It is carried out by `Operations`."""
 
     @property
     def published(self) -> GraphQLSchema:
         """The schema as graphql-core has it."""
         return self._schema
-
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Put what the client is told in the place of what went wrong."""
-        if execution_context is None or execution_context.graphql_document is None:
-            return
-        operation = get_operation_ast(execution_context.graphql_document, execution_context.operation_name)
-        if operation is not None:
-            variables = execution_context.variables or {}
-            found = coerce_variables(self._schema, operation, variables)[1]
-            errors[:] = found or present_errors(errors, operation, variables)
 
     def polish(self) -> None:
         """Let docstrings describe types and fields, and publish no default that only means "left out"."""

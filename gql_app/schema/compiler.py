@@ -57,7 +57,6 @@ class Plan:
         root = self.schema.get_root_type(operation.operation)
         assert root is not None, "A valid operation has a type."
         self.serial = operation.operation is OperationType.MUTATION
-        """Whether fields at the root are carried out one after the other."""
         self.fields = self._collector.collect(root, [operation.selection_set])
         """The fields at the root."""
         self.steps = tuple(make_step(self, field) for field in self.fields)

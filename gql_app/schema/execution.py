@@ -1,6 +1,5 @@
 """Carries out operations: from what a client sent to the encoded answer, the same over every transport."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
@@ -17,7 +16,6 @@ from gql_app.schema.access import unauthenticated
 from gql_app.schema.build import Schema, schema
 from gql_app.schema.cache import Documents
 from gql_app.schema.coercion import Coercion
-from gql_app.schema.compiler import Plan
 from gql_app.schema.context import Context
 from gql_app.schema.documents import Document, DocumentOperation
 from gql_app.schema.fields import Field, Types
@@ -25,14 +23,12 @@ from gql_app.schema.limits import Limits
 from gql_app.schema.masking import present_errors
 from gql_app.schema.operation import Answer, GraphQLRequest, Operation, Variables
 from gql_app.schema.refusals import RefusedOperationError, refusal
-from gql_app.schema.running import Execution, NulledError, Slot
+from gql_app.schema.running import Execution, Slot
 from gql_app.schema.sharing import SharedAnswers
 from gql_app.schema.subscription import WorkflowUpdate
 from gql_app.settings import Posture, Settings
 
 __all__ = ["Answer", "GraphQLRequest", "Operation", "Operations", "RefusedOperationError"]
-
-TIMEOUT: Final = "TIMEOUT"
 
 _NO_VARIABLES: Final = VariableValues({}, {})
 
@@ -79,10 +75,10 @@ class Operations:
     async def execute(self, operation: Operation, context: Context) -> Answer:
         """Carry out a query or a mutation."""
         run = Execution(operation.plan, operation.values, context)
-        data = self._begin(operation.plan, run, None)
+        run.begin(None)
         if run.waiting:
-            data = await self._finish(run, data)
-        return self._answer(operation, run, data)
+            await run.finish(self._seconds)
+        return self._answer(operation, run)
 
     async def subscribe(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None]:
         """Carry out a subscription; close the generator to end it.
@@ -125,51 +121,20 @@ class Operations:
             raise refusal(message, "LIMIT_EXCEEDED", limit="cost", requested=cost, maximum=maximum)
         return cost
 
-    def _begin(self, plan: Plan, run: Execution, source: Json) -> dict[str, Json] | None:
-        """Carry out what needs no waiting; fields of a mutation that come after a wait are left to `_finish`."""
-        data: dict[str, Json] = {}
-        steps = plan.steps
-        try:
-            for index, step in enumerate(steps):
-                step(run, source, data, None)
-                if run.waiting and plan.serial:
-                    run.left = steps[index + 1 :]
-                    break
-        except NulledError:
-            run.abandon()
-            return None
-        return data
-
-    async def _finish(self, run: Execution, data: dict[str, Json] | None) -> dict[str, Json] | None:
-        """Wait for the rest, as long as an operation may take."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                await run.settle()
-                for step in run.left:
-                    assert data is not None
-                    step(run, None, data, None)
-                    if run.waiting:
-                        await run.settle()
-        except NulledError:
-            return None
-        except TimeoutError:
-            message = f"The operation took longer than {self._seconds:g} seconds and was given up."
-            run.errors = [GraphQLError(message, extensions={"code": TIMEOUT})]
-            return None
-        return None if run.nulled else data
-
     async def _answer_update(
         self, operation: Operation, context: Context, update: WorkflowUpdate, key: Hashable
     ) -> Answer:
         """Make the answer to an update, unless somebody else is at it."""
+        if self._shared.is_making(key):
+            return await self._shared.join(key)
         run = Execution(operation.plan, operation.values, context)
-        data = self._begin(operation.plan, run, update)
+        run.begin(update)
         if not run.waiting:
-            answer = self._answer(operation, run, data, update.sequence)
-            return self._shared.keep(key, update.update, answer)
+            return self._shared.keep(key, update.update, self._answer(operation, run, update.sequence))
 
         async def finish() -> Answer:
-            return self._answer(operation, run, await self._finish(run, data), update.sequence)
+            await run.finish(self._seconds)
+            return self._answer(operation, run, update.sequence)
 
         return await self._shared.make(key, update.update, finish)
 
@@ -195,12 +160,10 @@ class Operations:
         run = Execution(operation.plan, operation.values, context)
         field: Field = operation.plan.fields[0]
         run.errors.append(located_error(error, field.nodes, [field.key]))
-        return self._answer(operation, run, None)
+        return self._answer(operation, run)
 
-    def _answer(
-        self, operation: Operation, run: Execution, data: dict[str, Json] | None, sequence: int | None = None
-    ) -> Answer:
-        body: dict[str, Json] = {"data": data}
+    def _answer(self, operation: Operation, run: Execution, sequence: int | None = None) -> Answer:
+        body: dict[str, Json] = {"data": run.data}
         if run.errors:
             presented = present_errors(run.errors, operation.node, operation.variables)
             body["errors"] = [error.formatted for error in presented]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from inspect import iscoroutine
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from graphql import (
     FragmentDefinitionNode,
@@ -29,6 +29,9 @@ Step: TypeAlias = Callable[["Execution", Json, dict[str, Json], Slot | None], No
 Complete: TypeAlias = Callable[["Execution", Json, Slot], Json]
 
 
+TIMEOUT: Final = "TIMEOUT"
+
+
 class Compiled(Protocol):
     """What an execution knows of the operation that it carries out."""
 
@@ -36,6 +39,9 @@ class Compiled(Protocol):
     fragments: dict[str, FragmentDefinitionNode]
     operation: OperationDefinitionNode
     hide_suggestions: bool
+    serial: bool
+    """Whether fields at the root are carried out one after the other."""
+    steps: tuple["Step", ...]
 
 
 class NulledError(Exception):
@@ -54,7 +60,7 @@ class Waiting(NamedTuple):
 class Execution:
     """One execution of a plan. Its parts fill the answer in place."""
 
-    __slots__ = ("_arguments", "context", "errors", "left", "nulled", "plan", "values", "waiting")
+    __slots__ = ("_arguments", "_left", "context", "data", "errors", "plan", "values", "waiting")
 
     def __init__(self, plan: Compiled, values: VariableValues, context: Context) -> None:
         self.plan = plan
@@ -62,11 +68,43 @@ class Execution:
         self.context = context
         self.errors: list[GraphQLError] = []
         self.waiting: list[Waiting] = []
-        self.left: Sequence[Step] = ()
-        """Fields at the root that come after what is awaited."""
-        self.nulled = False
-        """Whether the answer as a whole is null."""
+        self.data: dict[str, Json] | None = None
+        """The answer, which is null as a whole where nothing else can be."""
+        self._left: Sequence[Step] = ()
         self._arguments: dict[Field, dict[str, Json]] = {}
+
+    def begin(self, source: Json) -> None:
+        """Carry out what needs no waiting. Where something is `waiting` then, it takes `finish` to go on."""
+        data: dict[str, Json] = {}
+        self.data = data
+        steps = self.plan.steps
+        try:
+            for index, step in enumerate(steps, 1):
+                step(self, source, data, None)
+                if self.waiting and self.plan.serial:
+                    self._left = steps[index:]
+                    break
+        except NulledError:
+            _close(self.waiting)
+            self.waiting = []
+            self.data = None
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the rest, but no longer than so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.settle()
+                for step in self._left:
+                    if self.data is not None:
+                        step(self, None, self.data, None)
+                    if self.waiting:
+                        await self.settle()
+        except NulledError:
+            self.data = None
+        except TimeoutError:
+            message = f"The operation took longer than {seconds:g} seconds and was given up."
+            self.errors = [GraphQLError(message, extensions={"code": TIMEOUT})]
+            self.data = None
 
     def arguments(self, field: Field) -> dict[str, Json]:
         """Tell the arguments of a field, which may come from variables."""
@@ -114,12 +152,7 @@ class Execution:
                 container[key] = None
                 return
             slot = around
-        self.nulled = True
-
-    def abandon(self) -> None:
-        """Give up what resolvers have promised."""
-        _close(self.waiting)
-        self.waiting = []
+        self.data = None
 
     async def settle(self) -> None:
         """Await everything that resolvers have promised, side by side, and what comes of it."""

@@ -53,18 +53,25 @@ class SharedAnswers:
                 self._bytes -= len(forgotten.body)
         return answer
 
+    def is_making(self, key: Hashable) -> bool:
+        """Whether somebody has begun to make an answer."""
+        return key in self._making
+
     async def make(self, key: Hashable, update: object, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make an answer, or wait for it if somebody has begun. It is given up when nobody waits any more."""
-        making = self._making.get(key)
-        if making is None:
-            making = self._making[key] = _Making(asyncio.ensure_future(self._make(key, update, make)))
+        """Make an answer that nobody has begun to make, for all who join meanwhile."""
+        self._making[key] = _Making(asyncio.ensure_future(self._make(key, update, make)))
+        return await self.join(key)
+
+    async def join(self, key: Hashable) -> Answer:
+        """Wait for an answer that is being made. It is given up when nobody waits any more."""
+        making = self._making[key]
         making.waiting += 1
         try:
             return await asyncio.shield(making.task)
         finally:
             making.waiting -= 1
             if not making.waiting and not making.task.done():
-                self._making.pop(key, None)
+                del self._making[key]
                 making.task.cancel()
 
     async def _make(self, key: Hashable, update: object, make: Callable[[], Awaitable[Answer]]) -> Answer:
