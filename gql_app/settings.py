@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -103,6 +104,10 @@ class Settings(BaseSettings):
     """How many errors of a document or of its variables are told."""
     operation_seconds: float = Field(default=30.0, gt=0)
     """How long an operation, or the answer to one event of a subscription, may take."""
+    trusted_documents: Path | None = None
+    """A directory of documents, or a manifest of them, that clients name by their SHA-256."""
+    trusted_documents_only: bool = False
+    """Whether all other documents are refused."""
 
     # Who is let in
 

@@ -1,7 +1,7 @@
 """Carries out operations: from what a client sent to the encoded answer, the same over every transport."""
 
 import json
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from contextlib import aclosing
 from inspect import isawaitable
 from typing import Final, cast
@@ -26,6 +26,7 @@ from gql_app.schema.refusals import RefusedOperationError, refusal
 from gql_app.schema.running import Execution, Slot
 from gql_app.schema.sharing import SharedAnswers
 from gql_app.schema.subscription import WorkflowUpdate
+from gql_app.schema.trusted import InvalidTrustedDocumentsError, Manifest, find_text, read_manifest, untrusted
 from gql_app.settings import Posture, Settings
 
 __all__ = ["Answer", "GraphQLRequest", "Operation", "Operations", "RefusedOperationError"]
@@ -41,6 +42,13 @@ class Operations:
         self._seconds = settings.operation_seconds
         self._is_open = settings.posture is Posture.DEVELOPMENT
         self._types = Types(schema.published)
+        self._only_trusted = settings.trusted_documents_only
+        self._texts: Mapping[str, str] = {}
+        self._trusted: dict[str, Document] = {}
+        if settings.trusted_documents is not None:
+            self._trust(read_manifest(settings.trusted_documents))
+        elif self._only_trusted:
+            raise InvalidTrustedDocumentsError("GQL_APP_TRUSTED_DOCUMENTS_ONLY is set", "say where they are.")
         self._documents: Documents[Document] = Documents(maximum_document=settings.maximum_document_bytes)
         self._shared = SharedAnswers()
 
@@ -56,7 +64,9 @@ class Operations:
                 # Who is nobody is told nothing about the schema, not even what is wrong with a document.
                 raise unauthenticated() from None
             raise
-        self._documents.keep(document.text, document)
+        trusted = document.text in self._trusted
+        if not trusted:
+            self._documents.keep(document.text, document)
         found.prepare()
         variables = request.variables or {}
         values = self._coerce(found, variables)
@@ -69,6 +79,7 @@ class Operations:
             values=values,
             inner_variables=found.inner_variables(variables),
             cost=self._check_cost(found, values),
+            trusted=trusted,
             extensions=request.extensions or {},
         )
 
@@ -98,12 +109,28 @@ class Operations:
                 yield self._last_answer(operation, context, error)
 
     def _find(self, request: GraphQLRequest) -> Document:
-        text = request.query
+        text = find_text(request, self._texts)
         if not text:
             raise refusal("The query is empty.", "BAD_REQUEST")
-        return self._documents.find(text) or Document(
-            text, self._types, self._limits, hide_suggestions=not self._is_open
-        )
+        found = self._trusted.get(text)
+        if found is None:
+            if self._only_trusted:
+                raise untrusted()
+            found = self._documents.find(text) or self._read(text)
+        return found
+
+    def _read(self, text: str) -> Document:
+        return Document(text, self._types, self._limits, hide_suggestions=not self._is_open)
+
+    def _trust(self, manifest: Manifest) -> None:
+        """Take the documents of a manifest, each of which must be carried out without fail."""
+        self._texts = manifest.texts
+        for text, source in manifest.sources.items():
+            try:
+                self._trusted[text] = self._read(text)
+                self._trusted[text].validate()
+            except RefusedOperationError as error:
+                raise InvalidTrustedDocumentsError(source, str(error)) from None
 
     def _coerce(self, found: DocumentOperation, variables: Variables) -> VariableValues:
         if not found.signatures:

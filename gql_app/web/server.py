@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from gql_app.bootstrap import make_registry
 from gql_app.core.errors import InvalidToolError
 from gql_app.ports import Tool
+from gql_app.schema.trusted import InvalidTrustedDocumentsError
 from gql_app.settings import Posture, Settings
 from gql_app.telemetry.logs import logged
 from gql_app.web.app import create_app
@@ -113,7 +114,7 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
             # The application opens it; this tells what keeps it from that while there is somebody to tell.
             listen(settings.metrics_host, settings.metrics_port, options=_METRICS_OPTIONS).close()
         listener = listen(settings.host, settings.port)
-    except (InvalidToolError, CannotListenError) as error:
+    except (InvalidToolError, InvalidTrustedDocumentsError, CannotListenError) as error:
         err.write(f"{error}\n")
         return 1
     except (ExposedError, AuthenticationSettingsError) as error:

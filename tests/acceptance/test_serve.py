@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from http import HTTPStatus
+from pathlib import Path
 
 import anyio
 import httpx
@@ -81,6 +82,18 @@ def test_a_module_without_tools_is_named() -> None:
 
     assert process.returncode == 1
     assert "'json'" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_trusted_document_that_is_wrong_is_named(tmp_path: Path) -> None:
+    (tmp_path / "Broken.graphql").write_text("{ helth }")
+
+    process = start("--port", "0", GQL_APP_TRUSTED_DOCUMENTS=str(tmp_path))
+    _, errors = process.communicate(timeout=LONGEST_WAIT)
+
+    assert process.returncode == 1
+    assert "Broken.graphql" in errors
+    assert "Cannot query field 'helth'" in errors
     assert "Traceback" not in errors
 
 
