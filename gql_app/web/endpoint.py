@@ -30,11 +30,12 @@ STATIC_PATH: Final = f"{GRAPHQL_PATH}/static"
 
 _METHODS: Final = "GET, HEAD, POST, OPTIONS"
 _CONTENT_TYPES: Final = {
-    Form.JSON: b"application/json; charset=utf-8",
-    Form.RESPONSE: b"application/graphql-response+json; charset=utf-8",
-    Form.EVENTS: Events.content_type,
-    Form.PARTS: Parts.content_type,
+    Form.JSON: (b"content-type", b"application/json; charset=utf-8"),
+    Form.RESPONSE: (b"content-type", b"application/graphql-response+json; charset=utf-8"),
+    Form.EVENTS: (b"content-type", Events.content_type),
+    Form.PARTS: (b"content-type", Parts.content_type),
 }
+_VARY: Final = (b"vary", b"Accept")
 _FRAMINGS: Final[Mapping[Form, Framing]] = {Form.EVENTS: Events(), Form.PARTS: Parts()}
 _ASKING: Final = (b"query=", b"documentId=", b"extensions=")
 
@@ -179,11 +180,7 @@ def _stream_of_one(framing: Framing, answer: Answer) -> bytes:
 async def _send(
     send: Send, form: Form, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> None:
-    start = [
-        (b"content-type", _CONTENT_TYPES[form]),
-        (b"content-length", b"%d" % len(body)),
-        (b"vary", b"Accept"),
-    ]
+    start = [_CONTENT_TYPES[form], (b"content-length", b"%d" % len(body)), _VARY]
     if headers:
         start += [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": int(status), "headers": start})

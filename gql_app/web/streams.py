@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, NoReturn, Protocol
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -76,8 +76,7 @@ class Streams:
             self._open -= 1
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """What a server hands over with a request whose body was read."""
 
     scope: Scope
