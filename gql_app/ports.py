@@ -201,7 +201,8 @@ class RunRepository(Protocol):
         """Store a new run: its first events and the values they refer to by sha256.
 
         Tells the id of the run there is now: with a key that was used before for the same fingerprint, that run's, and
-        nothing is stored. Raises `IdempotencyConflictError` for another fingerprint, `OverloadedError` when full.
+        nothing is stored. Raises `IdempotencyConflictError` for another fingerprint, `OverloadedError` when there are
+        as many runs, in all or in the namespace, as there may be: that check and the storing are one step.
         """
         ...
 
@@ -244,7 +245,7 @@ class RunRepository(Protocol):
         ...
 
     async def unfinished(self) -> Sequence[tuple[Namespace, RunId]]:
-        """Tell all runs that have not ended, oldest first."""
+        """Tell all runs that have not ended: those that have begun, then those that wait, each oldest first."""
         ...
 
     async def close(self) -> None:
@@ -258,6 +259,8 @@ class ExecutorLoad:
 
     runs: int
     """Runs in flight."""
+    queued_runs: int = 0
+    """Runs that wait for their turn."""
     attempts: int
     """Attempts in flight."""
     queued: int
@@ -272,7 +275,7 @@ class Executor(Protocol):
     """Where runs go on."""
 
     async def start(self, namespace: Namespace, run_id: RunId) -> None:
-        """Take a stored run over and go on with it; returns once that is under way.
+        """Take a stored run over; returns once it is under way, or in line if it must wait for its turn.
 
         Raises `OverloadedError` when shut down.
         """

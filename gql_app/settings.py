@@ -66,7 +66,6 @@ class Settings(BaseSettings):
     """Origins (`http://localhost:5173`) whose pages may use the service; its own pages always may."""
 
     maximum_attempts_in_flight: int = Field(default=256, ge=1)
-    maximum_runs_in_flight: int = Field(default=10_000, ge=1)
     maximum_processes: int = Field(default=4, ge=1)
     maximum_leftovers: int = Field(default=64, ge=1)
     stop_grace_seconds: float = Field(default=10.0, ge=0)
@@ -131,6 +130,12 @@ class Settings(BaseSettings):
     # What tools and expressions may do, and their secrets
 
     # How many runs there may be
+
+    maximum_active_runs: int = Field(default=1_000, ge=1)
+    maximum_active_runs_per_namespace: int = Field(default=500, ge=1)
+    maximum_queued_runs: int = Field(default=10_000, ge=0)
+    maximum_queued_runs_per_namespace: int = Field(default=5_000, ge=0)
+    """Runs that are stored and wait for their turn."""
 
     # Logs, metrics and traces
 

@@ -11,6 +11,7 @@ NAMED_NODES: Final = 3
 SHOWN_FAILURES: Final = 20
 
 LIMITS: Final = {
+    "RUNS": "for the whole run (as many as may be are under way)",
     "WORKFLOW": "of the workflow (maximumConcurrency)",
     "PROCESSES": "for a process (all are in use)",
     "EXECUTOR": "of the executor (all are in use)",

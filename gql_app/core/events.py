@@ -29,8 +29,9 @@ class SkipReason(StrEnum):
 
 
 class SlotLimit(StrEnum):
-    """The limit a queued node waits for."""
+    """The limit a queued node waits for. `RUNS` is in no event: a run that has not begun waits for it."""
 
+    RUNS = "RUNS"
     WORKFLOW = "WORKFLOW"
     TOOL = "TOOL"
     PROCESSES = "PROCESSES"

@@ -187,6 +187,8 @@ WaitingOn: TypeAlias = UpstreamNodes | RetryBackoff | SlotWait
 def waiting_on(run: WorkflowRun, node: NodeRun) -> WaitingOn | None:
     """Say what keeps a node from running; nothing does if it runs or has ended."""
     match node.status:
+        case NodeStatus.PENDING if run.status is RunStatus.PENDING:
+            return SlotWait(SlotLimit.RUNS, run.created_at)
         case NodeStatus.PENDING:
             open_nodes = (run.nodes[i] for i in run.topology.dependencies[node.index])
             keys = tuple(other.key for other in open_nodes if not other.status.final)

@@ -60,7 +60,7 @@ def _publish(enum: EnumMeta, values: Mapping[str, str], *, name: str | None = No
 _publish(
     RunStatus,
     {
-        "PENDING": "Accepted, but the executor has not begun.",
+        "PENDING": "Accepted, and waiting for its turn: nothing of it has begun.",
         "RUNNING": "Under way.",
         "STOPPING": "How it will end is settled; attempts in flight are being stopped.",
         "COMPLETED": "Every node ended as it should, and there is an output. Final.",
@@ -113,6 +113,7 @@ _publish(
 _publish(
     SlotLimit,
     {
+        "RUNS": "How many runs may be under way: the whole run waits for its turn.",
         "WORKFLOW": "The run's own `maximumConcurrency`.",
         "TOOL": "How many calls of its tool may be in flight.",
         "PROCESSES": "How many processes there may be for tools.",

@@ -24,7 +24,7 @@ from gql_app.schema.workflow import to_document
 
 @strawberry.type
 class SubmitWorkflowSuccess:
-    """The run is stored and under way."""
+    """The run is stored, and under way or waiting for its turn."""
 
     workflow: WorkflowRun = strawberry.field(
         description="The run: a new one, or the one that the idempotency key was used for before."
@@ -40,7 +40,7 @@ class CancelWorkflowSuccess:
 
 @strawberry.type
 class RetryWorkflowSuccess:
-    """A new run is stored and under way."""
+    """A new run is stored, and under way or waiting for its turn."""
 
     workflow: WorkflowRun = strawberry.field(description="The new run; its `retryOf` is the old one.")
 

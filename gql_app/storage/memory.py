@@ -7,15 +7,16 @@ from typing import Final
 
 from gql_app.core.errors import (
     IdempotencyConflictError,
-    OverloadedError,
     StaleWriterError,
     WorkflowNotFoundError,
     WorkflowRemovedError,
 )
 from gql_app.core.events import RunEvent, WorkflowSubmitted
 from gql_app.core.ids import Namespace, RunId
+from gql_app.core.run import RunStatus
 from gql_app.ports import Clock, IdempotencyKey, RunPage, RunQuery, RunSummary
 from gql_app.settings import Settings
+from gql_app.storage.admission import Admission
 from gql_app.storage.shelf import Shelf
 from gql_app.storage.stored import StoredRun
 
@@ -32,6 +33,7 @@ class MemoryRunRepository:
     def __init__(self, *, clock: Clock, settings: Settings) -> None:
         self._clock = clock
         self._settings = settings
+        self._admission = Admission(settings)
         self._retention = timedelta(seconds=settings.retention_seconds)
         self._shelves: dict[Namespace, Shelf] = {}
         self._keys: dict[tuple[Namespace, str], tuple[str, RunId]] = {}
@@ -61,7 +63,7 @@ class MemoryRunRepository:
         if known:
             self._check_repeated(known, 0, events)
             return known.run_id
-        self._admit()
+        self._admission.admit(first.namespace)
         run = StoredRun(first)
         run.append(events, values)
         self._add(run, idempotency)
@@ -81,9 +83,10 @@ class MemoryRunRepository:
         if run.sequence != expected_sequence:
             self._check_repeated(run, expected_sequence, events)
             return
+        before = run.status
         run.append(events, values)
-        if run.finished_at is not None:
-            self._finish(run, run.finished_at)
+        if run.status is not before:
+            self._change(run, before)
 
     async def events(self, namespace: Namespace, run_id: RunId, *, after: int, limit: int) -> Sequence[RunEvent]:
         """Read up to `limit` events after the sequence `after`, in order."""
@@ -112,8 +115,9 @@ class MemoryRunRepository:
         return self._shelves.get(namespace, Shelf()).page(query)
 
     async def unfinished(self) -> Sequence[tuple[Namespace, RunId]]:
-        """Tell all runs that have not ended, oldest first."""
-        runs = sorted(self._unfinished.values(), key=lambda run: (run.created_at, run.run_id))
+        """Tell all runs that have not ended: those that have begun, then those that wait, each oldest first."""
+        waits = RunStatus.PENDING
+        runs = sorted(self._unfinished.values(), key=lambda run: (run.status is waits, run.created_at, run.run_id))
         return [(run.namespace, run.run_id) for run in runs]
 
     async def close(self) -> None:
@@ -150,10 +154,12 @@ class MemoryRunRepository:
         if not run.holds(after, events):
             raise StaleWriterError(run.run_id, after, run.sequence)
 
-    def _admit(self) -> None:
-        limit = self._settings.maximum_runs_in_flight
-        if len(self._unfinished) >= limit:
-            raise OverloadedError(f"There are {limit} runs in flight, as many as there may be.", 1.0)
+    def _change(self, run: StoredRun, before: RunStatus) -> None:
+        """Do what follows from another status."""
+        took = run.finished_at - run.started_at if run.finished_at and run.started_at else None
+        self._admission.change(run.namespace, before, run.status, took)
+        if run.finished_at is not None:
+            self._finish(run, run.finished_at)
 
     def _add(self, run: StoredRun, idempotency: IdempotencyKey | None) -> None:
         self._shelves.setdefault(run.namespace, Shelf()).add(run)
@@ -162,6 +168,7 @@ class MemoryRunRepository:
             self._keys[run.namespace, idempotency.key] = idempotency.fingerprint, run.run_id
         if run.finished_at is None:
             self._unfinished[run.namespace, run.run_id] = run
+            self._admission.add(run.namespace, run.status)
         else:
             self._finish(run, run.finished_at)
 

@@ -162,7 +162,7 @@ def test_a_key_that_is_too_long_is_refused(client: httpx.Client) -> None:
 
 
 def test_a_full_service_says_when_to_come_back() -> None:
-    settings = Settings(shutdown_grace_seconds=0, maximum_runs_in_flight=1)
+    settings = Settings(shutdown_grace_seconds=0, maximum_active_runs=1, maximum_queued_runs=0)
     with Gate() as gate, live_server(settings, tools=[gate.tool]) as server, server.client() as client:
         client.post("/workflows/", json=document(gated()))
 

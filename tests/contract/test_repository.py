@@ -8,7 +8,6 @@ import pytest
 from gql_app.core.codec import encode_events
 from gql_app.core.errors import (
     IdempotencyConflictError,
-    OverloadedError,
     StaleWriterError,
     WorkflowNotFoundError,
 )
@@ -16,7 +15,6 @@ from gql_app.core.events import Outcome, RunEvent
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
 from gql_app.core.run import RunStatus
 from gql_app.ports import IdempotencyKey, RunQuery, RunRepository
-from gql_app.settings import Settings
 from tests.support.logs import ending, finished_log, later, progress, run_id, stopping, submission
 from tests.support.repositories import OpenRepository
 
@@ -285,20 +283,3 @@ async def test_two_submissions_at_once_with_one_key_make_one_run(open_repository
 
     assert len(runs) == 1
     assert set(ids) == {runs[0].run_id}
-
-
-async def test_no_more_runs_are_taken_than_may_be_in_flight(open_repository: OpenRepository) -> None:
-    key = IdempotencyKey("key", "same")
-
-    async with open_repository(settings=Settings(maximum_runs_in_flight=2)) as repository:
-        await repository.create([submission(1)], values={}, idempotency=key)
-        await repository.create([submission(2, namespace=OTHER)], values={})
-
-        with pytest.raises(OverloadedError) as raised:
-            await repository.create([submission(3)], values={})
-        again = await repository.create([submission(4)], values={}, idempotency=key)
-        await append(repository, 1, [ending(2)])
-        taken = await repository.create([submission(5)], values={})
-
-    assert raised.value.retry_after_seconds == 1.0
-    assert (again, taken) == (FIRST, run_id(5))

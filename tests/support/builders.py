@@ -7,7 +7,7 @@ import msgspec
 
 from gql_app.core.events import Failure, RunEvent, WorkflowSubmitted
 from gql_app.core.fold import begin
-from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey, RunId
+from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, NodeKey, RunId
 from gql_app.core.machine import Step, advance
 from gql_app.core.plan import NodePlan, Plan
 from gql_app.core.run import NodeRun, NodeStatus, WorkflowRun
@@ -72,13 +72,20 @@ def plan(
     )
 
 
-def submitted(what: Plan, *, run_id: RunId = RUN_ID, at: datetime = NOON, value: Value = NULL) -> WorkflowSubmitted:
+def submitted(
+    what: Plan,
+    *,
+    run_id: RunId = RUN_ID,
+    at: datetime = NOON,
+    value: Value = NULL,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> WorkflowSubmitted:
     """Make the first event of a run."""
     return WorkflowSubmitted(
         sequence=1,
         at=at,
         run_id=run_id,
-        namespace=DEFAULT_NAMESPACE,
+        namespace=namespace,
         plan=what,
         document=msgspec.Raw(b"{}"),
         input=value,

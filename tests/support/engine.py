@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gql_app.core.events import RunEvent
 from gql_app.core.fold import fold
-from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey, RunId, make_run_id
+from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, NodeKey, RunId, make_run_id
 from gql_app.core.plan import NodePlan, ToolDefinition
 from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.core.values import NULL, Json, Value
@@ -81,11 +81,16 @@ class Engine:
 
     async def submit(self, *nodes: NodePlan, value: Value = NULL, **options: Json) -> RunId:
         """Store a run and start it."""
+        return await self.submit_in(DEFAULT_NAMESPACE, *nodes, value=value, **options)
+
+    async def submit_in(self, namespace: Namespace, *nodes: NodePlan, value: Value = NULL, **options: Json) -> RunId:
+        """Store a run in a namespace and start it."""
         self._count += 1
         run_id = make_run_id(self._count, bytes(10))
-        first = submitted(plan(*nodes, **options), run_id=run_id, at=self.clock.now(), value=value)
+        what = plan(*nodes, **options)
+        first = submitted(what, run_id=run_id, at=self.clock.now(), value=value, namespace=namespace)
         await self.repository.create([first], values={})
-        await self.executor.start(DEFAULT_NAMESPACE, run_id)
+        await self.executor.start(namespace, run_id)
         return run_id
 
     async def log(self, run_id: RunId) -> Sequence[RunEvent]:
