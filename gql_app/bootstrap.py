@@ -43,6 +43,7 @@ async def application(
     registry = make_registry(settings, tools)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(instruments.close)
         repository = MemoryRunRepository(clock=clock, settings=settings)
         stack.push_async_callback(repository.close)
         await stack.enter_async_context(registry)

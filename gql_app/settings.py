@@ -146,3 +146,5 @@ class Settings(BaseSettings):
     """Tells the metrics there, to whoever can reach it, instead of at `/metrics`."""
     maximum_operation_names: int = Field(default=100, ge=1)
     """How many names of GraphQL operations the metrics tell apart."""
+    tracing: bool = False
+    """Whether traces are sent, by OpenTelemetry (the extra `otel`)."""

@@ -11,7 +11,8 @@ WorkflowError
 ├── InvalidArgumentError          an argument outside its range
 ├── OverloadedError               try again later
 ├── StaleWriterError              somebody else has written this run's log
-└── InvalidToolError              a tool cannot be registered or loaded
+├── InvalidToolError              a tool cannot be registered or loaded
+└── MissingExtraError             a setting needs something that is not installed
 ToolError                         what a tool raises to say how it failed
 ├── InvalidInputError             the resolved input does not fit the tool
 ├── InvalidOutputError            the output is not JSON, or too big
@@ -158,6 +159,13 @@ class StaleWriterError(WorkflowError):
 
 class InvalidToolError(WorkflowError):
     """A tool cannot be registered or loaded; the message says which and why."""
+
+
+class MissingExtraError(WorkflowError):
+    """A setting needs an optional part of the package that is not installed."""
+
+    def __init__(self, setting: str, extra: str) -> None:
+        super().__init__(f"{setting} needs what is not installed: pip install 'gql-app[{extra}]'.")
 
 
 class ToolError(Exception):

@@ -99,6 +99,8 @@ class WorkflowSubmitted(Event, frozen=True, kw_only=True):
     input: Value = NULL
     labels: dict[str, str] = {}
     retry_of: RunId | None = None
+    trace_parent: str | None = None
+    """The W3C `traceparent` of what submitted it, if that was traced: the run goes on with the trace."""
 
 
 class NodeReused(Event, frozen=True, kw_only=True):

@@ -66,6 +66,7 @@ def begin(event: WorkflowSubmitted) -> WorkflowRun:
         input=event.input,
         labels=event.labels,
         retry_of=event.retry_of,
+        trace_parent=event.trace_parent,
     )
 
 

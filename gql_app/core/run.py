@@ -133,6 +133,7 @@ class WorkflowRun(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How the run will end, once that is settled."""
     labels: dict[str, str] = {}
     retry_of: RunId | None = None
+    trace_parent: str | None = None
     started_at: datetime | None = None
     stopping_at: datetime | None = None
     finished_at: datetime | None = None

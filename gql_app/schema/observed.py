@@ -10,17 +10,19 @@ from gql_app.schema.context import Context
 from gql_app.schema.execution import Answer, GraphQLRequest, Operation, Operations, RefusedOperationError
 from gql_app.settings import Settings
 from gql_app.telemetry.context import add_log_fields
-from gql_app.telemetry.requests import ANONYMOUS, CANCELLED, COMPLETED, FAILED, REFUSED, OperationMetrics
+from gql_app.telemetry.instruments import Instruments
+from gql_app.telemetry.requests import ANONYMOUS, CANCELLED, COMPLETED, FAILED, REFUSED
 
 _NAME_CHARACTERS: Final = 100
 
 
 class ObservedOperations(Operations):
-    """Operations that are counted by name, kind and outcome."""
+    """Operations that are counted by name, kind and outcome, and traced if `instruments` trace."""
 
-    def __init__(self, settings: Settings, metrics: OperationMetrics) -> None:
+    def __init__(self, settings: Settings, instruments: Instruments) -> None:
         super().__init__(settings)
-        self._metrics = metrics
+        self._metrics = instruments.metrics.operations
+        self._traces = instruments.traces
 
     def prepare(self, request: GraphQLRequest, identity: Identity) -> Operation:
         """Parse and check what was asked. Raises `RefusedOperationError`."""
@@ -33,6 +35,7 @@ class ObservedOperations(Operations):
     async def execute(self, operation: Operation, context: Context) -> Answer:
         """Carry out a query or a mutation."""
         _note(operation, context)
+        span = self._traces.operation(operation.name, operation.kind.value) if self._traces else None
         started = time.perf_counter()
         outcome = CANCELLED
         try:
@@ -40,11 +43,14 @@ class ObservedOperations(Operations):
             outcome = FAILED if answer.failed else COMPLETED
         finally:
             self._metrics.count(operation.name, operation.kind.value, outcome, time.perf_counter() - started)
+            if span is not None:
+                span.end(outcome)
         return answer
 
     async def subscribe(self, operation: Operation, context: Context) -> AsyncGenerator[Answer, None]:
         """Carry out a subscription; close the generator to end it."""
         _note(operation, context)
+        span = self._traces.operation(operation.name, operation.kind.value) if self._traces else None
         outcome = CANCELLED
         self._metrics.subscribed(context.transport, 1)
         try:
@@ -59,6 +65,8 @@ class ObservedOperations(Operations):
         finally:
             self._metrics.subscribed(context.transport, -1)
             self._metrics.count(operation.name, operation.kind.value, outcome)
+            if span is not None:
+                span.end(outcome)
 
 
 def _note(operation: Operation, context: Context) -> None:

@@ -13,6 +13,7 @@ from gql_app.core.ids import Namespace, RunId
 from gql_app.core.planning import Planned
 from gql_app.core.run import NodeRun, NodeStatus, WorkflowRun
 from gql_app.core.values import INLINE_BYTES, Json, Value
+from gql_app.telemetry.context import trace_parent
 
 
 class Submission(NamedTuple):
@@ -40,6 +41,7 @@ def make_submission(
         input=_make_value(planned.input, values),
         labels=planned.labels,
         retry_of=retry_of,
+        trace_parent=trace_parent(),
     )
     return Submission(run_id, submitted, [submitted], values)
 

@@ -1,5 +1,6 @@
 """What the running code works for: log lines carry it, and requests that go out pass its trace on."""
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -7,6 +8,7 @@ from typing import Final, TypeAlias
 
 Fields: TypeAlias = Mapping[str, str | int]
 
+_TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NOTHING: Final[Fields] = MappingProxyType({})
 _fields: Final[ContextVar[Fields]] = ContextVar("gql_app.log_fields", default=_NOTHING)
 _trace_parent: Final[ContextVar[str | None]] = ContextVar("gql_app.trace_parent", default=None)
@@ -32,6 +34,7 @@ def trace_parent() -> str | None:
     return _trace_parent.get()
 
 
-def set_trace_parent(value: str | None) -> None:
-    """Let this task, and the tasks and threads it starts, belong to a trace."""
-    _trace_parent.set(value)
+def set_trace_parent(value: object) -> None:
+    """Let this task, and the tasks and threads it starts, belong to a trace; to none if this is no `traceparent`."""
+    found = _TRACE_PARENT.fullmatch(value) if isinstance(value, str) else None
+    _trace_parent.set(found.group() if found else None)

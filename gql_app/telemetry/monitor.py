@@ -57,7 +57,7 @@ UNMONITORED: Final[Monitor] = Unmonitored()
 class Monitors:
     """Several, each told what it wants to hear."""
 
-    def __init__(self, *monitors: Unmonitored) -> None:
+    def __init__(self, *monitors: Monitor) -> None:
         self._submitted = [each.submitted for each in monitors if type(each).submitted is not Unmonitored.submitted]
         self._taken_over = [each.taken_over for each in monitors if type(each).taken_over is not Unmonitored.taken_over]
         self._stored = [each.stored for each in monitors if type(each).stored is not Unmonitored.stored]

@@ -26,14 +26,14 @@ from gql_app.telemetry.tallies import LONG_SECONDS, Counts, Histograms
 OTHER: Final = "other"
 """Stands for the names that are not told apart."""
 
-_ENDED: Final[dict[type, str]] = {
+RUN_OUTCOMES: Final[dict[type, str]] = {
     WorkflowCompleted: Outcome.COMPLETED.value,
     WorkflowFailed: Outcome.FAILED.value,
     WorkflowCancelled: Outcome.CANCELLED.value,
     WorkflowTimedOut: Outcome.TIMED_OUT.value,
 }
 # Plain strings, here and above: hashing a member of an enum is a call of Python code.
-_ATTEMPT_ENDED: Final[dict[type, str]] = {
+ATTEMPT_OUTCOMES: Final[dict[type, str]] = {
     NodeCompleted: AttemptStatus.COMPLETED.value,
     AttemptFailed: AttemptStatus.FAILED.value,
     AttemptTimedOut: AttemptStatus.TIMED_OUT.value,
@@ -49,7 +49,7 @@ class _ToolTally:
 
     def __init__(self, observe: Callable[[float], None]) -> None:
         self.observe = observe
-        self.ended = dict.fromkeys(_ATTEMPT_ENDED.values(), 0)
+        self.ended = dict.fromkeys(ATTEMPT_OUTCOMES.values(), 0)
         self.retries = 0
 
 
@@ -78,11 +78,11 @@ class RunMetrics(Unmonitored):
     def stored(self, run: WorkflowRun, events: Sequence[RunEvent]) -> None:
         """Count the ends of attempts, and of the run."""
         for event in events:
-            status = _ATTEMPT_ENDED.get(type(event))
+            status = ATTEMPT_OUTCOMES.get(type(event))
             if status is not None:
                 # The table says that these are the events of attempts.
                 self._attempt_ended(run, event, status)  # type: ignore[arg-type]
-        outcome = _ENDED.get(type(events[-1]))
+        outcome = RUN_OUTCOMES.get(type(events[-1]))
         if outcome is not None:
             self._ended.add(outcome)
             self._durations.of(outcome).observe((events[-1].at - run.created_at).total_seconds())

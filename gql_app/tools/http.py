@@ -19,6 +19,7 @@ from gql_app.core.plan import ToolDefinition
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
 from gql_app.settings import Settings
+from gql_app.telemetry.context import trace_parent
 from gql_app.tools.decorator import tool
 from gql_app.tools.http_body import decode_body, read_body
 from gql_app.tools.http_input import HttpRequestInput
@@ -145,6 +146,8 @@ async def _sent(client: httpx.AsyncClient, request: HttpRequestInput) -> AsyncIt
 def _build(client: httpx.AsyncClient, request: HttpRequestInput) -> httpx.Request:
     url = httpx.URL(request.url)
     headers = httpx.Headers(request.headers)
+    if (parent := trace_parent()) is not None:
+        headers.setdefault("traceparent", parent)
     body: bytes | None = None
     if request.content is not None:
         body, content_type = request.content

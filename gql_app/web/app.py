@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
     """
     known = settings or Settings()
     instruments = Instruments(known, operations=NAMES)
-    operations = ObservedOperations(known, instruments.metrics.operations)
+    operations = ObservedOperations(known, instruments)
     gate, closing = make_gate(known), Closing()
 
     @asynccontextmanager
@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
     handlers.update(dict.fromkeys(rest.error_types(), rest.refuse_workflow_error))
     app = Starlette(
         routes=_routes(known),
-        middleware=[Middleware(Observed, metrics=instruments.metrics.http), *_middleware(known)],
+        middleware=[Middleware(Observed, metrics=instruments.metrics.http, traced=known.tracing), *_middleware(known)],
         exception_handlers=handlers,
         lifespan=lifespan,
     )

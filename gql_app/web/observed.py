@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gql_app.telemetry.context import log_fields, set_log_fields
+from gql_app.telemetry.context import log_fields, set_log_fields, set_trace_parent
 from gql_app.telemetry.requests import HttpMetrics
 from gql_app.telemetry.runs import OTHER
 
@@ -23,9 +23,10 @@ _STREAMS: Final = (b"text/event-stream", b"multipart/")
 class Observed:
     """Lets nobody's request go unnoticed. A client may give its request an id of 1 to 64 harmless characters."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, *, traced: bool = False) -> None:
         self.app = app
         self.metrics = metrics
+        self._traced = traced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on."""
@@ -35,6 +36,8 @@ class Observed:
         sight = _Sight(_request_id(scope), send, self.metrics)
         before = log_fields()
         set_log_fields({"request_id": sight.request_id.decode()})
+        if self._traced:
+            set_trace_parent(_trace_parent(scope))
         started = time.perf_counter()
         try:
             await self.app(scope, receive, sight.send)
@@ -113,6 +116,11 @@ def _request_id(scope: Scope) -> bytes:
             given: bytes = value
             return given
     return secrets.token_hex(8).encode()
+
+
+def _trace_parent(scope: Scope) -> str | None:
+    """Tell the trace that the client wants its request to belong to."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
 
 
 def _route(scope: Scope) -> str:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from gql_app.bootstrap import make_registry
-from gql_app.core.errors import InvalidToolError
+from gql_app.core.errors import InvalidToolError, MissingExtraError
 from gql_app.ports import Tool
 from gql_app.schema.trusted import InvalidTrustedDocumentsError
 from gql_app.settings import Posture, Settings
@@ -114,7 +114,7 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
             # The application opens it; this tells what keeps it from that while there is somebody to tell.
             listen(settings.metrics_host, settings.metrics_port, options=_METRICS_OPTIONS).close()
         listener = listen(settings.host, settings.port)
-    except (InvalidToolError, InvalidTrustedDocumentsError, CannotListenError) as error:
+    except (InvalidToolError, InvalidTrustedDocumentsError, MissingExtraError, CannotListenError) as error:
         err.write(f"{error}\n")
         return 1
     except (ExposedError, AuthenticationSettingsError) as error:

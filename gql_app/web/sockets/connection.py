@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from gql_app.core.values import Json
 from gql_app.schema.context import Context
+from gql_app.telemetry.context import set_trace_parent
 from gql_app.web.gate import UnauthenticatedError
 from gql_app.web.sockets import messages
 from gql_app.web.sockets.guests import Guests, Party
@@ -105,6 +106,8 @@ class Connection:
             identity = await state["gate"].admit(HTTPConnection(self._scope), payload)
         except UnauthenticatedError as error:
             raise ClosedError(CloseCode.FORBIDDEN, f"Forbidden: {error}") from None
+        if state["application"].settings.tracing:
+            set_trace_parent((payload or {}).get("traceparent"))
         self._party = self._guests.enter(self, state["gate"], identity)
         context = Context(service=state["application"].service, identity=identity, transport="websocket")
         self._operations = SocketOperations(tasks, state["operations"], context, self.send, maximum=self._maximum)
