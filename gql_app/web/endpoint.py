@@ -126,11 +126,14 @@ class GraphQLEndpoint:
 
 def _headers(scope: Scope) -> Headers:
     """Read the headers; where one is there twice, all its values with commas between."""
-    found: dict[bytes, bytes] = dict(scope["headers"])
-    if len(found) != len(scope["headers"]):
-        for name in found:
-            found[name] = b", ".join(value for other, value in scope["headers"] if other == name)
-    return found
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    found = dict(headers)
+    if len(found) == len(headers):
+        return found
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(those) for name, those in values.items()}
 
 
 def _asks_something(query_string: bytes) -> bool:

@@ -206,6 +206,14 @@ def test_who_takes_nothing_that_there_is_is_told_what_there_is(client: httpx.Cli
     assert MODERN in error["message"]
 
 
+def test_a_header_that_is_there_twice_counts_as_one(client: httpx.Client) -> None:
+    headers = [("accept", "text/plain"), ("accept", MODERN)]
+
+    answer = client.post("/graphql", json={"query": HEALTH}, headers=headers)
+
+    assert answer.headers["content-type"] == f"{MODERN}; charset=utf-8"
+
+
 @pytest.mark.parametrize("method", ["POST", "GET"])
 @pytest.mark.parametrize("accept", ["*/*", JSON_TYPE, MODERN, "multipart/mixed;subscriptionSpec=2.0, */*"])
 def test_a_subscription_that_no_stream_is_asked_for_is_told_which_there_are(
