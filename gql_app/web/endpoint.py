@@ -113,7 +113,7 @@ class GraphQLEndpoint:
             return
         if operation.kind is OperationType.MUTATION:
             raise _not_allowed("Mutations change something: send them by POST.", "POST")
-        if not self._is_open and not getattr(operation, "trusted", False):
+        if not self._is_open and not operation.trusted:
             raise _not_allowed("Only trusted documents go by GET here: send this one by POST.", "POST")
 
     async def _show_page(self, connection: Connection, headers: Headers) -> None:

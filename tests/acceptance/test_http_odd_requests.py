@@ -10,8 +10,11 @@ import httpx
 import pytest
 
 from gql_app.core.values import Json
+from gql_app.schema.operations import load
+from gql_app.schema.trusted import digest_of
 from gql_app.settings import Posture, Settings
 from tests.support.documents import WATCH
+from tests.support.requirements import REPOSITORY
 from tests.support.server import LONGEST_WAIT, RunningServer, live_server
 
 HEALTH = "{ health { status } }"
@@ -32,7 +35,9 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def production() -> Iterator[RunningServer]:
-    with live_server(Settings(posture=Posture.PRODUCTION, shutdown_grace_seconds=0)) as running:
+    trusted = REPOSITORY / "schema" / "operations"
+    settings = Settings(posture=Posture.PRODUCTION, trusted_documents=trusted, shutdown_grace_seconds=0)
+    with live_server(settings) as running:
         yield running
 
 
@@ -366,7 +371,12 @@ def test_production_has_no_page(production: RunningServer) -> None:
 
 
 def test_production_answers_only_trusted_documents_by_get(production: RunningServer) -> None:
+    text = load("Health")
+    by_id = {"documentId": f"sha256:{digest_of(text)}"}
+    by_hash = {"extensions": json.dumps({"persistedQuery": {"version": 1, "sha256Hash": digest_of(text)}})}
+
     with production.client() as client:
+        trusted = [client.get("/graphql", params=asked) for asked in ({"query": text}, by_id, by_hash)]
         got = client.get("/graphql", params={"query": HEALTH})
         posted = client.post("/graphql", json={"query": HEALTH})
 
@@ -374,6 +384,7 @@ def test_production_answers_only_trusted_documents_by_get(production: RunningSer
     assert "trusted" in error["message"]
     assert got.headers["allow"] == "POST"
     assert posted.json() == HEALTHY
+    assert [answer.json()["data"]["health"]["status"] for answer in trusted] == ["OK"] * 3
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from gql_app.settings import Settings
 from tests.support.documents import WATCH, document, echo, submit
 from tests.support.gate import Gate, gated
 from tests.support.server import LONGEST_WAIT, RunningServer, ThreadServer, live_server
+from tests.support.tokens import add_key, bearer
 
 EVENTS = "text/event-stream"
 PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0, application/json'
@@ -202,6 +204,25 @@ def test_beyond_the_maximum_a_stream_is_refused_with_a_time_to_come_back(own_ser
     assert refused.headers["retry-after"] == "5"
     assert refused.json()["errors"][0]["extensions"] == {"code": "OVERLOADED", "retryAfterSeconds": 5}
     assert other.status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("accept", [EVENTS, PARTS])
+def test_a_key_that_is_revoked_ends_its_stream(tmp_path: Path, gate: Gate, accept: str) -> None:
+    keys = tmp_path / "keys.json"
+    token = add_key(keys)
+    settings = Settings(keys_file=str(keys), shutdown_grace_seconds=0, stop_grace_seconds=0)
+    with live_server(settings, tools=[gate.tool]) as server, server.client(headers=bearer(token)) as client:
+        submitted = client.post("/workflows/", json=document(gated())).json()
+        asked = {"query": STATE % submitted["run_id"]}
+        with client.stream("POST", "/graphql", json=asked, headers={"accept": accept}) as stream:
+            keys.write_text("{}", encoding="utf-8")
+            told = stream.read()
+        stranger = client.post("/graphql", json=asked, headers={"accept": accept})
+
+    assert b"UNAUTHENTICATED" in told
+    assert stranger.status_code == HTTPStatus.UNAUTHORIZED
+    assert stranger.headers["www-authenticate"].startswith("Bearer")
+    assert stranger.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 @contextlib.contextmanager
