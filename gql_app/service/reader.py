@@ -95,11 +95,30 @@ class RunReader:
         Waits until something has; None if nothing can, because the run has ended.
         """
         address = (namespace, run_id)
+        if self._is_abreast(address, after):
+            await self._repository.wait(namespace, run_id, after=after)
         while True:
-            update, over = await self._look(address, after)
+            # Of many who are woken by the same event, all but the first find its update here.
+            update, over = self._told(address, after), False
+            if update is None:
+                update, over = await self._look(address, after)
             if update is not None or over:
                 return update
             await self._repository.wait(namespace, run_id, after=after)
+
+    def _is_abreast(self, address: Address, after: int) -> bool:
+        """Whether as far as is known nothing has happened after the sequence `after`, and something may."""
+        folded = self._folded.get(address)
+        run = folded.run if folded is not None else None
+        return run is not None and run.sequence == after and not run.status.final
+
+    def _told(self, address: Address, after: int) -> Update | None:
+        """Give what somebody else was told before."""
+        folded = self._folded.get(address)
+        if folded is None or folded.sequence <= after:
+            return None
+        self._folded.move_to_end(address)
+        return self._cached((address, after, folded.sequence))
 
     async def _look(self, address: Address, after: int) -> tuple[Update | None, bool]:
         """Tell what happened after the sequence `after`, if anything did, and whether nothing more can."""

@@ -8,7 +8,7 @@ from typing import Final
 from graphql import OperationType
 
 from gql_app.schema.context import Context
-from gql_app.schema.execution import GraphQLRequest, Operations, RefusedOperationError
+from gql_app.schema.execution import Answer, GraphQLRequest, Operations, RefusedOperationError
 from gql_app.web.sockets import messages
 from gql_app.web.sockets.messages import CloseCode, ClosedError
 
@@ -32,6 +32,7 @@ class SocketOperations:
         self._context = context
         self._send = send
         self._maximum = maximum
+        self._turn = asyncio.Lock()
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, operation_id: str, request: GraphQLRequest) -> None:
@@ -71,11 +72,15 @@ class SocketOperations:
             if operation.kind is OperationType.SUBSCRIPTION:
                 async with aclosing(self._operations.subscribe(operation, self._context)) as answers:
                     async for answer in answers:
-                        await send(messages.next_message(head, answer.body))
+                        await self._send_next(head, answer)
             else:
-                answer = await self._operations.execute(operation, self._context)
-                await send(messages.next_message(head, answer.body))
+                await self._send_next(head, await self._operations.execute(operation, self._context))
         except RefusedOperationError as error:
             await send(messages.error(operation_id, error.errors))
         else:
             await send(messages.complete(operation_id))
+
+    async def _send_next(self, head: bytes, answer: Answer) -> None:
+        """Send a result. A client that does not read has one at a time made for it, whatever else waits to be told."""
+        async with self._turn:
+            await self._send(messages.next_message(head, answer.body))
