@@ -1,147 +1,181 @@
-"""One run that many subscribers watch, each over a websocket of its own, on a real server.
+"""One run that many subscribers watch, each over a websocket of its own, beside a bare broadcast of the same texts.
 
 The run goes on with a step when every subscriber has seen the one before: none is told two steps at once.
 """
 
 import asyncio
+import os
+import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Final
 
-import orjson
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
-
+from benchmarks.audience import Audience, Crowd
+from benchmarks.broadcast import BroadcastServer, broadcast_server
 from benchmarks.figure import Figure
+from benchmarks.gate import STEP
+from benchmarks.processor import processor_seconds
 from benchmarks.resident import allow_open_files, resident_bytes
-from gql_app.client.operations import load_operation
 from gql_app.core.values import Json
 from tests.support.server import ProcessServer, server_process
+from tests.support.stalled import stalled
 
 LONGEST_SECONDS: Final = 300.0
-CONNECTING_AT_ONCE: Final = 50
-PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many watch, for how many steps, and how many of them warm the server up."""
+    """How many watch and how many of them warm the server up; the rounds, and the steps of each."""
 
     subscribers: int = 1_000
-    steps: int = 10
     warm_up: int = 50
+    rounds: int = 8
+    steps: int = 3
 
 
 FULL: Final = Sizes()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
+class Round:
+    """What some steps cost a server, and when subscribers were told them."""
+
+    messages: int
+    processor_seconds: float
+    seconds: float
+    slowest_step: float
+    delays: list[float]
+
+
+@dataclass(slots=True)
 class Watched:
     """What came of a run that was watched."""
 
-    events: int
-    deliveries: int
-    seconds: float
-    slowest_step: float
-    memory: int
-
-
-class Audience:
-    """All subscribers of one run, and how far they are together."""
-
-    def __init__(self, url: str, run_id: str, count: int) -> None:
-        self.deliveries = 0
-        self.sequences: set[int] = set()
-        self._url = url
-        self._variables = {"id": run_id, "after": 0}
-        self._count = count
-        self._started = self._ended = 0
-        self._changed = asyncio.Event()
-        self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
-
-    async def watch(self) -> None:
-        """Watch as one more subscriber, to the end; every event must come once and in order."""
-        async with self._connecting:
-            opening = connect(
-                self._url, subprotocols=[PROTOCOL], compression=None, proxy=None, ping_interval=None, open_timeout=60
-            )
-            connection = await opening
-        async with connection:
-            await self._read(connection)
-
-    async def all_started(self, step: int) -> None:
-        """Wait until every subscriber knows that the step has started."""
-        await self._wait(lambda: self._started >= step * self._count)
-
-    async def all_ended(self) -> None:
-        """Wait until every subscriber knows that the run has ended."""
-        await self._wait(lambda: self._ended == self._count)
-
-    async def _read(self, connection: ClientConnection) -> None:
-        await _send(connection, type="connection_init")
-        assert (await _receive(connection))["type"] == "connection_ack"
-        payload = {"query": load_operation("WorkflowUpdates"), "variables": self._variables}
-        await _send(connection, id="1", type="subscribe", payload=payload)
-        sequence = 0
-        while (message := await _receive(connection))["type"] == "next":
-            sequence = self._take(message["payload"]["data"]["workflowUpdates"]["events"], sequence)
-        assert message == {"id": "1", "type": "complete"}, message
-        self.sequences.add(sequence)
-        self._ended += 1
-        self._changed.set()
-
-    def _take(self, events: list[Json], after: int) -> int:
-        """Count a message of events; tells the sequence of the last."""
-        self.deliveries += 1
-        sequences = [event["sequence"] for event in events]
-        assert sequences == list(range(after + 1, after + len(events) + 1)), f"After {after} came {sequences}."
-        self._started += sum(event["__typename"] == "AttemptStarted" for event in events)
-        self._changed.set()
-        return after + len(events)
-
-    async def _wait(self, reached: Callable[[], bool]) -> None:
-        while not reached():
-            self._changed.clear()
-            await self._changed.wait()
+    idle_bytes: int = 0
+    stalled_bytes: int = 0
+    events: int = 0
+    rounds: list[Round] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    """Processor seconds for each message of the bare broadcast, in each round."""
+    stalled: list[Round] = field(default_factory=list)
+    """The rounds while one more subscriber read nothing."""
 
 
 def figures(sizes: Sizes = FULL) -> list[Figure]:
     """Measure on a server of its own. That a subscriber misses an event is an error."""
-    allow_open_files(2 * sizes.subscribers + 200)
-    with server_process("--tools", "benchmarks.gate") as server:
-        asyncio.run(perform(server, sizes.warm_up, sizes.steps))
-        watched = asyncio.run(perform(server, sizes.subscribers, sizes.steps))
+    allow_open_files(4 * sizes.subscribers + 200)
+    with server_process("--tools", "benchmarks.gate") as server, broadcast_server() as bare:
+        asyncio.run(_perform(server, bare, sizes.warm_up, sizes))
+        watched = asyncio.run(_perform(server, bare, sizes.subscribers, sizes))
     many = f"{sizes.subscribers:,} subscribers"
-    told = sizes.subscribers * watched.events
+    ours = min(each.processor_seconds / each.messages for each in watched.rounds)
+    bare_seconds = min(watched.bare)
+    messages, seconds = sum(each.messages for each in watched.rounds), sum(each.seconds for each in watched.rounds)
+    usual, beside_stalled = _p99(watched.rounds), _p99(watched.stalled)
     return [
         Figure(name=f"{many}, events told to each", value=watched.events, unit="events"),
-        Figure(name=f"{many}, deliveries", value=watched.deliveries / watched.seconds, unit="messages/s"),
-        Figure(name=f"{many}, events delivered", value=told / watched.seconds, unit="events/s"),
-        Figure(name=f"{many}, until all have a step (slowest)", value=watched.slowest_step * 1e3, unit="ms"),
-        Figure(name=f"{many}, server memory", value=watched.memory / sizes.subscribers / 1024, unit="KiB each"),
+        Figure(name=f"{many}, deliveries", value=messages / seconds, unit="messages/s"),
+        Figure(name=f"{many}, until all have a step (slowest)", value=_slowest(watched.rounds) * 1e3, unit="ms"),
+        Figure(name="bare broadcast, processor time of a message", value=bare_seconds * 1e6, unit="µs"),
+        Figure(name=f"{many}, processor time of a message", value=ours * 1e6, unit="µs"),
+        Figure(name=f"{many} / bare broadcast", value=ours / bare_seconds, unit="x", at_most=2.5),
+        Figure(
+            name=f"{many}, server memory",
+            value=watched.idle_bytes / sizes.subscribers / 1e3,
+            unit="kB each",
+            at_most=60,
+        ),
+        Figure(name=f"{many}, 99 % are told within", value=usual * 1e3, unit="ms"),
+        Figure(name="the same beside one that reads nothing", value=beside_stalled * 1e3, unit="ms"),
+        Figure(name="with / without one that reads nothing", value=beside_stalled / usual, unit="x", at_most=1.25),
+        Figure(
+            name="one that reads nothing, server memory",
+            value=watched.stalled_bytes / 1e6,
+            unit="MB",
+            at_most=16,
+        ),
     ]
 
 
-async def perform(server: ProcessServer, count: int, steps: int) -> Watched:
-    """Let `count` subscribers watch a run of `steps` nodes."""
+async def _perform(server: ProcessServer, bare: BroadcastServer, count: int, sizes: Sizes) -> Watched:
+    """Let `count` subscribers watch a run, in rounds that alternate with those of the bare broadcast."""
+    watched = Watched()
     async with asyncio.timeout(LONGEST_SECONDS), asyncio.TaskGroup() as tasks:
         before = resident_bytes(server.process.pid)
-        audience = Audience(server.ws_url, submit(server, _chain(steps)), count)
-        for _ in range(count):
-            tasks.create_task(audience.watch())
-        await audience.all_started(1)
-        memory = resident_bytes(server.process.pid) - before
-        told, slowest, started = audience.deliveries, 0.0, time.perf_counter()
-        for step in range(1, steps + 1):
-            opened = time.perf_counter()
-            await asyncio.to_thread(submit, server, {"name": "open", "nodes": [{"id": "open", "tool": "gate.open"}]})
-            await (audience.all_started(step + 1) if step < steps else audience.all_ended())
-            slowest = max(slowest, time.perf_counter() - opened)
-        seconds = time.perf_counter() - started
-    (events,) = audience.sequences
-    deliveries = audience.deliveries - told
-    return Watched(events=events, deliveries=deliveries, seconds=seconds, slowest_step=slowest, memory=memory)
+        performance = Performance(server, count, 2 * sizes.rounds * sizes.steps + 1)
+        crowd = Crowd(bare.ws_url.removesuffix("graphql"), count)
+        for listener in [performance.audience.listen() for _ in range(count)]:
+            tasks.create_task(listener)
+        await performance.audience.all_started(1)
+        watched.idle_bytes = resident_bytes(server.process.pid) - before
+        listening = [tasks.create_task(crowd.listen()) for _ in range(count)]
+        await crowd.all_connected()
+        for _ in range(sizes.rounds):
+            watched.rounds.append(await performance.play(sizes.steps))
+            watched.bare.append(await _broadcast(bare, crowd, performance.texts()))
+            before = resident_bytes(server.process.pid)
+            with await asyncio.to_thread(_stall, server, performance.run_id):
+                await _settled(server)
+                watched.stalled.append(await performance.play(sizes.steps))
+                watched.stalled_bytes = max(watched.stalled_bytes, resident_bytes(server.process.pid) - before)
+            await _settled(server)
+        # With the run's end all connections are closed: that is no step like the others.
+        await performance.play(1)
+        for listener_task in listening:
+            listener_task.cancel()
+    (watched.events,) = performance.audience.sequences
+    return watched
+
+
+class Performance:
+    """A run of many steps, and those who watch it."""
+
+    def __init__(self, server: ProcessServer, count: int, steps: int) -> None:
+        self.run_id = submit(server, _chain(steps))
+        self.audience = Audience(server.ws_url, self.run_id, count)
+        self._process = server.process.pid
+        self._steps = steps
+        self._step = 0
+
+    async def play(self, steps: int) -> Round:
+        """Go on by some steps."""
+        audience = self.audience
+        told, processor, started, slowest = (
+            audience.received,
+            processor_seconds(self._process),
+            time.perf_counter(),
+            0.0,
+        )
+        audience.delays.clear()
+        audience.texts.clear()
+        for _ in range(steps):
+            self._step += 1
+            audience.clock = time.perf_counter()
+            os.kill(self._process, STEP)
+            await (audience.all_started(self._step + 1) if self._step < self._steps else audience.all_ended())
+            slowest = max(slowest, time.perf_counter() - audience.clock)
+        return Round(
+            messages=audience.received - told,
+            processor_seconds=processor_seconds(self._process) - processor,
+            seconds=time.perf_counter() - started,
+            slowest_step=slowest,
+            delays=audience.delays.copy(),
+        )
+
+    def texts(self) -> list[str]:
+        """Tell what each subscriber was sent in the last round."""
+        return self.audience.texts.copy()
+
+
+async def _broadcast(bare: BroadcastServer, crowd: Crowd, texts: Sequence[str]) -> float:
+    """Send texts to everybody; tells the processor seconds that one message to one of them took."""
+    before, received = processor_seconds(bare.process.pid), crowd.received
+    for number, text in enumerate(texts, 1):
+        await asyncio.to_thread(bare.broadcast, text)
+        await crowd.until(lambda: crowd.received >= received + number * crowd.count)  # noqa: B023 - awaited at once
+    return (processor_seconds(bare.process.pid) - before) / (len(texts) * crowd.count)
 
 
 def submit(server: ProcessServer, document: Json) -> str:
@@ -151,15 +185,31 @@ def submit(server: ProcessServer, document: Json) -> str:
     return str(answer.json()["run_id"])
 
 
+def _stall(server: ProcessServer, run_id: str) -> ExitStack:
+    """Let one more subscribe, to more than there is room for, who reads nothing until the end of the block."""
+    with ExitStack() as stack:
+        stack.enter_context(stalled(server, run_id))
+        return stack.pop_all()
+
+
+async def _settled(server: ProcessServer) -> None:
+    """Wait until a server has done what it can for now."""
+    before = -1.0
+    while (now := processor_seconds(server.process.pid)) > before + 0.001:
+        before = now
+        await asyncio.sleep(0.2)
+
+
+def _p99(rounds: Sequence[Round]) -> float:
+    """Tell how long 99 % of the messages take at most, in the round in the middle."""
+    return statistics.median(statistics.quantiles(each.delays, n=100)[-1] for each in rounds)
+
+
+def _slowest(rounds: Sequence[Round]) -> float:
+    return max(each.slowest_step for each in rounds)
+
+
 def _chain(steps: int) -> Json:
     wait = {"tool": "gate.wait", "timeout": {"attemptSeconds": None}}
     nodes = [{"id": f"n{i}", **wait, "dependsOn": [f"n{i - 1}"] if i else []} for i in range(steps)]
     return {"name": "watched", "nodes": nodes}
-
-
-async def _send(connection: ClientConnection, **message: Json) -> None:
-    await connection.send(orjson.dumps(message).decode())
-
-
-async def _receive(connection: ClientConnection) -> Json:
-    return orjson.loads(await connection.recv())

@@ -99,7 +99,7 @@ class Operations:
         """
         shared = self._shared
         share = (operation.plan, operation.inner_variables, self._asks_cost(operation) and operation.cost)
-        async with aclosing(self._source(operation, context)) as updates:
+        async with aclosing(await self._source(operation, context)) as updates:
             try:
                 async for update in updates:
                     key = (share, context.namespace, id(update.update))
@@ -165,7 +165,7 @@ class Operations:
 
         return await self._shared.make(key, update.update, finish)
 
-    async def _source(self, operation: Operation, context: Context) -> AsyncGenerator[WorkflowUpdate, None]:
+    async def _source(self, operation: Operation, context: Context) -> AsyncGenerator[WorkflowUpdate]:
         """Begin with what is subscribed to. Raises `RefusedOperationError`."""
         run = Execution(operation.plan, operation.values, context)
         field = operation.plan.fields[0]
@@ -179,9 +179,7 @@ class Operations:
         updates = subscribe(None, run.resolve_info(field, slot), **arguments)
         if isawaitable(updates):
             updates = await updates
-        async with aclosing(cast("AsyncGenerator[WorkflowUpdate]", updates)):
-            async for update in updates:
-                yield update
+        return cast("AsyncGenerator[WorkflowUpdate]", updates)
 
     def _last_answer(self, operation: Operation, context: Context, error: Exception) -> Answer:
         run = Execution(operation.plan, operation.values, context)

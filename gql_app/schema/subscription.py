@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Annotated, Self
 
 import strawberry
@@ -26,7 +27,9 @@ class WorkflowUpdate:
     )
 
     @classmethod
+    @lru_cache(maxsize=64)
     def from_update(cls, update: Update) -> Self:
+        """Show an update, the same to all who watch."""
         return cls(update=update, sequence=update.sequence)
 
     @strawberry.field

@@ -8,8 +8,8 @@ from gql_app.core.events import RunEvent
 from gql_app.core.run import NodeRun, WorkflowRun
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """What a watcher is told: events in order, the nodes they are about, and the run.
+class Update(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a watcher is told: events in order, the nodes they are about, and the run. Equal is only the same one.
 
     `sequence` is that of the last event; the next update goes on after it. `run` and `changed` show the state there, or
     a later one when there is more to catch up with than an update holds. They are shared: nobody changes them.

@@ -96,7 +96,7 @@ class MemoryRunRepository:
         """Return once there are events after `after`, or the run has ended."""
         run = self._find(namespace, run_id)
         while run.sequence <= after and run.finished_at is None:
-            await run.more().wait()
+            await run.more()
             shelf = self._shelves.get(namespace)
             if shelf is None or shelf.find(run_id) is not run:
                 raise WorkflowRemovedError(run_id)

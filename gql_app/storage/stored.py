@@ -36,7 +36,7 @@ class StoredRun:
 
     __slots__ = (
         "_log",
-        "_more",
+        "_waiting",
         "created_at",
         "finished_at",
         "idempotency_key",
@@ -67,7 +67,8 @@ class StoredRun:
         self.values: dict[str, bytes] = {}
         self.value_bytes = 0
         self._log: list[RunEvent] | CompactLog = []
-        self._more: asyncio.Event | None = None
+        self._waiting: dict[asyncio.Future[None], None] | None = None
+        """In the order in which they came; none for most runs, of which there are many."""
 
     def append(self, events: Sequence[RunEvent], values: Mapping[str, bytes]) -> None:
         """Append what follows, all or none, and wake whoever waits. Raises `ValueError` for what does not."""
@@ -87,7 +88,7 @@ class StoredRun:
             self._change(event)
         if values:
             self._keep(values)
-        if self._more is not None:
+        if self._waiting:
             self.wake()
 
     def holds(self, after: int, events: Sequence[RunEvent]) -> bool:
@@ -100,17 +101,25 @@ class StoredRun:
             return self._log[after : after + limit]
         return self._log.read(after, limit)
 
-    def more(self) -> asyncio.Event:
-        """Give what is set at the next append, the same to all who wait."""
-        if self._more is None:
-            self._more = asyncio.Event()
-        return self._more
+    async def more(self) -> None:
+        """Wait for the next append."""
+        waiting = asyncio.get_running_loop().create_future()
+        if self._waiting is None:
+            self._waiting = {}
+        self._waiting[waiting] = None
+        try:
+            await waiting
+        except BaseException:
+            if self._waiting is not None:
+                self._waiting.pop(waiting, None)
+            raise
 
     def wake(self) -> None:
         """Wake whoever waits."""
-        if self._more is not None:
-            self._more.set()
-            self._more = None
+        woken, self._waiting = self._waiting, None
+        for waiting in woken or ():
+            if not waiting.done():
+                waiting.set_result(None)
 
     def pack(self) -> int:
         """Keep the log of a run that has ended in less memory; tell how many bytes it takes now."""

@@ -1,10 +1,15 @@
 """Connections on the wire, and how long their peers may leave them hanging."""
 
 import asyncio
-from typing import Final
+import struct
+from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 STALL_SECONDS: Final = 30.0
 """How long a peer may read nothing while there is more for it than its buffers hold.
@@ -13,6 +18,8 @@ Back-pressure bounds how much is kept for such a peer, but nothing else how long
 """
 CLOSING_SECONDS: Final = 1.0
 """How long a peer may take to read what is left for it when its websocket is closed, or the server stops."""
+
+_WHOLE_TEXT: Final = 0x81
 
 HEAD_BYTES: Final = 64 << 10
 """How long the head of a request may be, and whatever else comes between the parts of a body."""
@@ -93,11 +100,35 @@ class HttpProtocol(HttpToolsProtocol):
             self._stall.call_off()
 
 
+def _head(length: int) -> bytes:
+    """Begin a frame of text, by RFC 6455: whole, and unmasked as all that a server sends."""
+    if length < 126:
+        return bytes((_WHOLE_TEXT, length))
+    return (
+        struct.pack("!BBH", _WHOLE_TEXT, 126, length)
+        if length < 1 << 16
+        else struct.pack("!BBQ", _WHOLE_TEXT, 127, length)
+    )
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A websocket that is cut when its peer does not read, does not answer pings, or does not let itself be closed."""
 
     _stall: Deadline | None = None
     _close: Deadline | None = None
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Send text by the shortest way there is, and everything else as ever."""
+        if message["type"] == "websocket.send" and (text := message.get("text")) and self._is_clear():
+            data = text.encode()
+            self.transport.write(_head(len(data)) + data)
+        else:
+            await super().send(message)
+
+    def _is_clear(self) -> bool:
+        """Whether a frame can be written as it is: the connection is open, has room, and changes nothing about it."""
+        is_open = self.conn.state is State.OPEN and not (self.close_sent or self.disconnected)
+        return is_open and self.writable.is_set() and not self.conn.extensions
 
     def pause_writing(self) -> None:
         """Take note that the peer's buffers are full."""

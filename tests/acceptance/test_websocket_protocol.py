@@ -1,5 +1,6 @@
 """What a websocket client is told that breaks the protocol, asks too much or may not come in."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -202,6 +203,19 @@ async def pass_over(socket: SocketClient) -> None:
     await socket.send(type="complete", id="1")
     await socket.send(type="ping")
     assert await socket.receive() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("length", [60, 120, 125, 126, 127, 65_535, 65_536, 500_000])
+async def test_messages_of_every_length_come_whole(server: RunningServer, length: int) -> None:
+    padding = length - len('{"type":"pong","payload":{"text":"éé"}}'.encode())
+    payload = {"text": "é" + "x" * padding + "é"}
+
+    async with server.socket() as socket:
+        await socket.send(type="ping", payload=payload)
+        message = await socket.connection.recv()
+
+    assert len(str(message).encode()) == length
+    assert json.loads(message) == {"type": "pong", "payload": payload}
 
 
 @pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}], ids=str)

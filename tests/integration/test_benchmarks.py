@@ -48,11 +48,12 @@ def test_rounds_of_a_peer_alternate_with_ours() -> None:
 
 
 def test_every_subscriber_of_a_run_is_told_every_event() -> None:
-    figures = subscribers.figures(subscribers.Sizes(subscribers=5, steps=2, warm_up=1))
+    figures = subscribers.figures(subscribers.Sizes(subscribers=5, rounds=1, steps=2, warm_up=1))
 
     told = figures[0]
     assert told.name == "5 subscribers, events told to each"
-    assert told.value == len(["submitted", "started", *["attempt", "completed"] * 2, "completed"])
+    assert told.value == len(["submitted", "started", *["attempt", "completed"] * 5, "completed"])
+    assert [figure.at_most for figure in figures if figure.target] == [2.5, 60, 1.25, 16]
 
 
 def test_finished_runs_are_measured_in_a_process_of_their_own() -> None:
