@@ -13,6 +13,7 @@ from gql_app.cli.options import (
     add_id,
     add_input,
     add_json,
+    add_token,
     add_tools,
     add_url,
     natural,
@@ -30,7 +31,7 @@ first steps:
 exit codes:
   0 completed   1 failed   2 invalid document or arguments   130 interrupted   143 terminated
 
-Every setting can be given as an environment variable too: GQL_APP_URL, GQL_APP_HOST, GQL_APP_PORT,
+Every setting can be given as an environment variable too: GQL_APP_URL, GQL_APP_TOKEN, GQL_APP_HOST, GQL_APP_PORT,
 GQL_APP_MAXIMUM_NODES … NO_COLOR turns colours off. `gql-app COMMAND --help` says more about a command.
 """
 
@@ -95,12 +96,13 @@ def _validate(commands: Commands) -> None:
         "gql-app validate report.yaml --url http://127.0.0.1:8000",
         more="Every problem is told with its place.",
     )
-    parser.usage = "gql-app validate [-h] FILE [--input JSON|@FILE] [--tools MODULE ... | --url URL]"
+    parser.usage = "gql-app validate [-h] FILE [--input JSON|@FILE] [--tools MODULE ... | --url URL [--token TOKEN]]"
     add_file(parser, optional=True)
     add_input(parser)
     where = parser.add_mutually_exclusive_group()
     add_tools(where)
     where.add_argument("--url", help="check with the tools of the server there")
+    add_token(parser)
 
 
 def _serve(commands: Commands) -> None:
@@ -248,6 +250,7 @@ def _tools(commands: Commands) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="the tools of the server there")
     add_tools(where)
+    add_token(parser)
     add_json(parser)
 
 

@@ -58,6 +58,12 @@ def add_url(parser: argparse.ArgumentParser) -> None:
     """Add where the server is; the environment may say so, too."""
     url = os.environ.get("GQL_APP_URL") or DEFAULT_URL
     parser.add_argument("--url", default=url, help=f"where the server is (GQL_APP_URL; now {url})")
+    add_token(parser)
+
+
+def add_token(parser: argparse.ArgumentParser) -> None:
+    """Add who asks. What the environment says of it is not shown in any help."""
+    parser.add_argument("--token", help="an API key or JWT, where the server asks for one (better: GQL_APP_TOKEN)")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,7 @@
 """What the commands that talk to a server have in common."""
 
+import argparse
+import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -8,21 +10,24 @@ from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.output import say, tell, to_json
 from gql_app.cli.view import make_view
 from gql_app.cli.words import add_sentence, describe_delay, describe_end
-from gql_app.client import ClientError, InvalidDocumentError, WorkflowClient
+from gql_app.client import ClientError, InvalidDocumentError, NotAllowedError, WorkflowClient
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[WorkflowClient]:
-    """Open a client; what goes wrong with it becomes a `CommandError`, but for invalid documents."""
+async def connected(options: argparse.Namespace) -> AsyncIterator[WorkflowClient]:
+    """Open a client for a command; what goes wrong with it becomes a `CommandError`, but for invalid documents."""
+    token = options.token or os.environ.get("GQL_APP_TOKEN") or None
     try:
-        client = WorkflowClient(url)
+        client = WorkflowClient(options.url, token=token)
     except ValueError as error:
-        raise CommandError(f"{error} See --url and GQL_APP_URL.", ExitCode.INVALID) from None
+        raise CommandError(f"{error} See --url and --token.", ExitCode.INVALID) from None
     try:
         async with client:
             yield client
     except InvalidDocumentError:
         raise
+    except NotAllowedError as error:
+        raise CommandError(f"{error} See --token and GQL_APP_TOKEN.") from None
     except ClientError as error:
         raise CommandError(str(error)) from None
 

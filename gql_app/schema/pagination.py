@@ -12,7 +12,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from gql_app.core.errors import InvalidArgumentError, InvalidCursorError
-from gql_app.core.ids import RunId
+from gql_app.core.ids import Namespace, RunId
 from gql_app.core.values import Json
 from gql_app.ports import RunFilter, RunOrder, RunPosition, RunQuery, RunSummary
 from gql_app.schema.enums import OrderDirection, RunOrderField, RunStatus
@@ -74,7 +74,7 @@ class WorkflowConnection:
 
 
 class _Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """What a cursor holds: the list it belongs to (its order and filter, digested), and a place there."""
+    """What a cursor holds: the list it belongs to (its namespace, order and filter, digested), and a place there."""
 
     version: int
     list: str
@@ -83,13 +83,13 @@ class _Cursor(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pages:
-    """One list, by its filter and order: makes queries for its pages and cursors for its runs."""
+    """One list of a namespace, by its filter and order: makes queries for its pages and cursors for its runs."""
 
-    def __init__(self, filter: WorkflowFilter | None, order: WorkflowOrder | None) -> None:
+    def __init__(self, namespace: Namespace, filter: WorkflowFilter | None, order: WorkflowOrder | None) -> None:
         order = order or WorkflowOrder()
         self._filter = _make_filter(filter or WorkflowFilter())
         self._order = RunOrder(field=order.field, descending=order.direction is OrderDirection.DESC)
-        self._name = _name(self._filter, self._order)
+        self._name = _name(namespace, self._filter, self._order)
 
     def query(self, *, first: int | None, after: str | None, last: int | None, before: str | None) -> RunQuery:
         """Make the query for a page. Raises `InvalidArgumentError` and `InvalidCursorError`."""
@@ -161,9 +161,10 @@ def _make_labels(labels: Json) -> dict[str, str]:
     return labels
 
 
-def _name(filter: RunFilter, order: RunOrder) -> str:
+def _name(namespace: Namespace, filter: RunFilter, order: RunOrder) -> str:
     """Digest what makes a list the list it is."""
     parts = [
+        namespace,
         order.field,
         order.descending,
         sorted(filter.statuses),

@@ -78,7 +78,7 @@ class Query:
         ] = None,
     ) -> WorkflowConnection:
         """Runs, a page at a time. A cursor holds only for the filter and the order it was made with."""
-        pages = Pages(filter, order_by)
+        pages = Pages(info.context.namespace, filter, order_by)
         query = pages.query(first=first, after=after, last=last, before=before)
         page = await info.context.service.list(info.context.namespace, query)
         runs = await _show(info, page.runs)

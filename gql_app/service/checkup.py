@@ -1,6 +1,7 @@
 """Looks after the health of the service."""
 
 import logging
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
@@ -22,11 +23,17 @@ class Checkup:
         self._settings = settings
         self._started_at = clock.now()
         self._version = version("gql-app")
+        self._others: dict[str, Callable[[], str | None]] = {}
+
+    def include(self, name: str, examine: Callable[[], str | None]) -> None:
+        """Examine another part too: `examine` says what is wrong with it, if anything."""
+        self._others[name] = examine
 
     async def examine(self) -> Health:
         """Tell how every part is."""
         load = self._executor.load()
-        checks = (self._check_executor(load), await self._check_store())
+        others = (_check(name, examine()) for name, examine in self._others.items())
+        checks = (self._check_executor(load), await self._check_store(), *others)
         well = all(check.status is HealthStatus.OK for check in checks)
         return Health(
             status=HealthStatus.OK if well else HealthStatus.DEGRADED,

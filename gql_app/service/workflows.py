@@ -203,6 +203,10 @@ class WorkflowService:
         """Tell all tools by name."""
         return self._tools.definitions()
 
+    def include_in_health(self, name: str, examine: Callable[[], str | None]) -> None:
+        """Let the health tell of another part, too: `examine` says what is wrong with it, if anything."""
+        self._checkup.include(name, examine)
+
     async def health(self) -> Health:
         """Tell how the service is."""
         return await self._checkup.examine()

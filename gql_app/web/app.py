@@ -85,6 +85,8 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
             application(known, tools=tools, instruments=instruments) as opened,
             instruments.served(),
         ):
+            if known.keys_file:
+                opened.service.include_in_health("keys", gate.problem)
             yield {"application": opened, "operations": operations, "gate": gate, "closing": closing}
 
     handlers: dict[type[Exception], ExceptionHandler] = {HTTPException: refuse_http_exception}

@@ -54,6 +54,10 @@ class Gate:
         """Let people in until the end of the block."""
         yield
 
+    def problem(self) -> str | None:
+        """Say what is wrong with what the gate goes by, if anything. Everybody may hear it."""
+        return None
+
     async def admit(self, connection: HTTPConnection, payload: Mapping[str, Json] | None = None) -> Identity:
         """Say who asks: by the header `Authorization`, or by the payload of a websocket's `connection_init`.
 

@@ -51,7 +51,7 @@ def retry(options: argparse.Namespace) -> int:
 
 
 async def _list(options: argparse.Namespace, labels: dict[str, str]) -> int:
-    async with connected(options.url) as client:
+    async with connected(options) as client:
         runs = await _read_pages(client, options, labels)
     if options.json:
         say(to_json([_plain(run, _LISTED) for run in runs]))
@@ -87,7 +87,7 @@ async def _read_pages(client: WorkflowClient, options: argparse.Namespace, label
 
 
 async def _show(options: argparse.Namespace) -> int:
-    async with connected(options.url) as client:
+    async with connected(options) as client:
         run = await client.get(options.id)
     if options.json:
         say(to_json(_plain(run, tuple(msgspec.to_builtins(run)))))
@@ -101,7 +101,7 @@ async def _show(options: argparse.Namespace) -> int:
 
 
 async def _cancel(options: argparse.Namespace) -> int:
-    async with connected(options.url) as client:
+    async with connected(options) as client:
         run = await client.cancel(options.id, options.reason)
     say(f"{run.id} {run.status}")
     return ExitCode.OK
@@ -109,7 +109,7 @@ async def _cancel(options: argparse.Namespace) -> int:
 
 async def _retry(options: argparse.Namespace) -> int:
     try:
-        async with connected(options.url) as client:
+        async with connected(options) as client:
             run = await client.retry(options.id, options.from_)
     except InvalidDocumentError as error:
         for line in describe_problems(error.problems):

@@ -21,7 +21,7 @@ def main(options: argparse.Namespace) -> int:
 
 async def _submit(options: argparse.Namespace, document: Json, given: Json) -> int:
     try:
-        async with connected(options.url) as client:
+        async with connected(options) as client:
             run = await client.submit(document, input=given, idempotency_key=options.idempotency_key)
             if options.watch:
                 tell(f"Run {run.id} was submitted.")

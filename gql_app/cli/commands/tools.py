@@ -25,7 +25,7 @@ LONGEST_NAME: Final = 24
 
 def main(options: argparse.Namespace) -> int:
     """List the tools here, or those of a server."""
-    tools = _tools_here(options.tools) if options.url is None else run_loop(_tools_there(options.url))
+    tools = _tools_here(options.tools) if options.url is None else run_loop(_tools_there(options))
     if options.json:
         say(to_json([msgspec.to_builtins(tool) for tool in tools]))
     else:
@@ -55,8 +55,8 @@ def _tools_here(modules: list[str]) -> list[Tool]:
     ]
 
 
-async def _tools_there(url: str) -> list[Tool]:
-    async with connected(url) as client:
+async def _tools_there(options: argparse.Namespace) -> list[Tool]:
+    async with connected(options) as client:
         return list(await client.tools())
 
 

@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
             settings = load_settings(tools=tuple(options.tools))
             plan = run_loop(_check_here(settings, document, given))
         else:
-            plan = run_loop(_check_there(options.url, document, given))
+            plan = run_loop(_check_there(options, document, given))
     except InvalidDocumentError as error:
         for line in describe_problems(error.problems):
             tell(line)
@@ -54,8 +54,8 @@ async def _check_here(settings: Settings, document: Json, given: Json) -> Workfl
     return WorkflowPlan(name=plan.name, nodes=nodes, layers=layers(plan))
 
 
-async def _check_there(url: str, document: Json, given: Json) -> WorkflowPlan:
-    async with connected(url) as client:
+async def _check_there(options: argparse.Namespace, document: Json, given: Json) -> WorkflowPlan:
+    async with connected(options) as client:
         return await client.validate(document, input=given)
 
 

@@ -16,7 +16,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _watch(options: argparse.Namespace) -> int:
-    async with connected(options.url) as client:
+    async with connected(options) as client:
         return await follow_until_interrupted(client, options.id, after=options.after)
 
 

@@ -15,6 +15,10 @@ _BEARER: Final = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*) *", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
+_PATTERNS: Final = {"authorization": _BEARER, "token": _TOKEN}
+"""What members of the payload are looked at. GraphiQL sends its headers there, whose names have no case."""
+
+
 class MalformedTokenError(UnauthenticatedError):
     """There is something where the token should be, but it is none."""
 
@@ -39,9 +43,9 @@ def _from_header(connection: HTTPConnection) -> str | None:
 
 def _from_payload(payload: Mapping[str, Json]) -> str | None:
     found = {
-        _read(payload[name], f"member {name!r} of connection_init", pattern)
-        for name, pattern in (("authorization", _BEARER), ("Authorization", _BEARER), ("token", _TOKEN))
-        if payload.get(name) is not None
+        _read(value, f"member {name[:20]!r} of connection_init", pattern)
+        for name, value in payload.items()
+        if value is not None and (pattern := _PATTERNS.get(name.lower())) is not None
     }
     if len(found) > 1:
         raise MalformedTokenError("payload of connection_init", "it holds two tokens; send one.")

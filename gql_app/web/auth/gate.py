@@ -63,6 +63,12 @@ class TokenGate(Gate):
             with suppress(asyncio.CancelledError):
                 await watching
 
+    def problem(self) -> str | None:
+        """Say what is wrong with what the gate goes by, if anything. Everybody may hear it."""
+        if self._keys is None or self._keys.problem is None:
+            return None
+        return "The file of API keys is broken; those that stood there before hold on. The log says why."
+
     async def admit(self, connection: HTTPConnection, payload: Mapping[str, Json] | None = None) -> Identity:
         """Say who asks: by the header `Authorization`, or by the payload of a websocket's `connection_init`.
 
@@ -101,6 +107,8 @@ class TokenGate(Gate):
         if identity.key_id is None or self._keys is None:
             return None
         key = self._keys.content.get(identity.key_id)
-        if key is None or key.revoked_at is not None:
+        if key is None:
             return "The API key has been revoked."
+        if fault := key.fault(self._now()):
+            return f"The API key {fault}."
         return None if key.identity == identity else "The API key has been changed."

@@ -24,26 +24,34 @@ class WatchedFile(Generic[T]):
         self._read = read
         self._mark = _mark(path)
         self._content = read(path)
-        self.problem: str | None = None
-        """What is wrong with the file now."""
+        self._problem: str | None = None
 
     @property
     def content(self) -> T:
         """What stands there now: looking whether it has changed costs a microsecond or two."""
+        self._look()
+        return self._content
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the file now, if anything is."""
+        self._look()
+        return self._problem
+
+    def _look(self) -> None:
         mark = _mark(self._path)
         if mark != self._mark:
             self._mark = mark
             self._read_again()
-        return self._content
 
     def _read_again(self) -> None:
         try:
             self._content = self._read(self._path)
         except (KeyFileError, OSError) as error:
-            self.problem = str(error)
+            self._problem = str(error)
             logger.error("What was read before holds on: %s", error)
         else:
-            self.problem = None
+            self._problem = None
             logger.info("Read %s again.", self._path)
 
 
