@@ -4,34 +4,22 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from gql_app.settings import Settings
+from tests.support.browser import expect_text, open_browser, open_page
 from tests.support.connections import cut_websockets
 from tests.support.documents import document, submit
 from tests.support.gate import Gate, gated
-from tests.support.requirements import REPOSITORY, require_chromium
+from tests.support.requirements import REPOSITORY
 from tests.support.server import ThreadServer, live_server
 from tests.support.static_server import static_server
-
-QUIET_CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-# How long a slow machine may take to show what it is going to show.
-PATIENCE = 30_000.0
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=require_chromium(), args=QUIET_CHROMIUM)
-        yield chromium
-        chromium.close()
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -55,30 +43,12 @@ def server(origin: str, gate: Gate) -> Iterator[ThreadServer]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1000, "height": 600})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    complaints: list[str] = []
-
-    def hear(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            complaints.append(message.text)
-
-    page.on("console", hear)
-    page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
-    yield page
-    context.close()
-    assert complaints == []
+    with open_page(browser, width=1000, height=600) as opened:
+        yield opened
 
 
 def visit(page: Page, origin: str, server: ThreadServer, **parameters: str) -> None:
     page.goto(f"{origin}/watch.html?{urlencode({'service': server.url, **parameters})}")
-
-
-def expect_text(page: Page, selector: str, *texts: str) -> None:
-    located = page.locator(selector)
-    for text in texts:
-        expect(located).to_contain_text(text, timeout=PATIENCE)
 
 
 def test_the_sample_is_submitted_and_watched_to_its_end(page: Page, origin: str, server: ThreadServer) -> None:
@@ -86,10 +56,10 @@ def test_the_sample_is_submitted_and_watched_to_its_end(page: Page, origin: str,
 
     page.get_by_role("button", name="Submit the sample").click()
 
-    expect_text(page, "#status", "COMPLETED")
-    expect_text(page, "#connection", "Ended at event")
+    expect_text(page.locator("#status"), "COMPLETED")
+    expect_text(page.locator("#connection"), "Ended at event")
     for node in ("past", "future", "report"):
-        expect_text(page, f"[data-node={node}]", "COMPLETED", "1 of 3")
+        expect_text(page.locator(f"[data-node={node}]"), "COMPLETED", "1 of 3")
     assert page.locator("#progress").evaluate("(bar) => bar.value") == 1
 
 
@@ -98,17 +68,17 @@ def test_updates_are_shown_as_they_happen_also_after_the_connection_was_cut(
 ) -> None:
     run_id = submit(server, document(gated("first"), gated("second", dependsOn=["first"])))
     visit(page, origin, server, run=run_id)
-    expect_text(page, "[data-node=first]", "RUNNING")
-    expect_text(page, "[data-node=second]", "PENDING", "waits for first")
+    expect_text(page.locator("[data-node=first]"), "RUNNING")
+    expect_text(page.locator("[data-node=second]"), "PENDING", "waits for first")
 
     assert cut_websockets(server) == 1
-    expect_text(page, "#connection", "Lost: the connection was closed (1006)", "after event 3")
+    expect_text(page.locator("#connection"), "Lost: the connection was closed (1006)", "after event 3")
     gate.open()
 
-    expect_text(page, "#connection", "Ended at event 7")
-    expect_text(page, "#status", "COMPLETED")
+    expect_text(page.locator("#connection"), "Ended at event 7")
+    expect_text(page.locator("#status"), "COMPLETED")
     for node in ("first", "second"):
-        expect_text(page, f"[data-node={node}]", "COMPLETED")
+        expect_text(page.locator(f"[data-node={node}]"), "COMPLETED")
 
 
 def test_a_failure_says_why(page: Page, origin: str, server: ThreadServer) -> None:
@@ -118,11 +88,11 @@ def test_a_failure_says_why(page: Page, origin: str, server: ThreadServer) -> No
 
     visit(page, origin, server, run=run_id)
 
-    expect_text(page, "[data-node=a]", "FAILED", "DeliberateFailure: <b>no</b>")
-    expect_text(page, "#status", "FAILED")
+    expect_text(page.locator("[data-node=a]"), "FAILED", "DeliberateFailure: <b>no</b>")
+    expect_text(page.locator("#status"), "FAILED")
 
 
 def test_a_run_that_is_not_there_is_named(page: Page, origin: str, server: ThreadServer) -> None:
     visit(page, origin, server, run="nope")
 
-    expect_text(page, "#connection", "There is no run nope.")
+    expect_text(page.locator("#connection"), "There is no run nope.")

@@ -27,6 +27,13 @@ def require_node() -> Path:
     return Path(found) if found else _missing("Node.js is not installed; on Debian: apt-get install nodejs npm")
 
 
+def require_npm() -> Path:
+    """Give what runs the scripts of package.json."""
+    require_node()
+    found = _first_on_path("npm")
+    return Path(found) if found else _missing("npm is not installed; on Debian: apt-get install npm")
+
+
 def require_node_package(name: str) -> Path:
     """Give the directory of a package that package.json names. Its caller needs Node.js too."""
     package = REPOSITORY / "node_modules" / name
