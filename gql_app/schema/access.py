@@ -7,7 +7,7 @@ from typing import Final
 from graphql import OperationType
 
 from gql_app.core.access import Identity, Scope
-from gql_app.schema.limits import INTROSPECTION
+from gql_app.schema.introspection import ROOTS
 from gql_app.schema.refusals import RefusedOperationError, refusal
 
 PUBLIC: Final = frozenset({"__typename", "health"})
@@ -41,7 +41,7 @@ def check_access(identity: Identity, kind: OperationType, roots: Iterable[str], 
             return
         raise unauthenticated()
     scopes = SCOPES[kind]
-    for root in sorted(set(roots) - PUBLIC - INTROSPECTION):
+    for root in sorted(set(roots) - PUBLIC - ROOTS):
         scope = scopes.get(root)
         if root in known and (scope is None or not identity.may(scope)):
             raise _forbidden(root, scope)

@@ -29,7 +29,7 @@ __all__ = ["INVALID_FIELD", "Coercion", "VariableValues", "coerce_variables"]
 
 INVALID_FIELD: Final = "INVALID_FIELD"
 MAXIMUM_ERRORS: Final = 10
-MAXIMUM_VALUES: Final = 25_000
+MAXIMUM_VALUES: Final = 20_000
 """So many values of variables are looked at, but for those of type JSON, which are taken as they are."""
 
 _NAME: Final = 64

@@ -22,6 +22,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    is_introspection_type,
 )
 from graphql.pyutils import is_awaitable
 from strawberry.types.field import StrawberryField
@@ -88,7 +89,7 @@ def make_step(plan: Plan, field: Field) -> Step:
     """Make the step of a field."""
     if field.name == "__typename":
         return _typename_step(field)
-    read = _reader(field)
+    read = _reader(plan, field)
     expected = field.definition.type
     nullable = not isinstance(expected, GraphQLNonNull)
     inner = expected.of_type if isinstance(expected, GraphQLNonNull) else expected
@@ -100,8 +101,12 @@ def make_step(plan: Plan, field: Field) -> Step:
     return _resolver_step(field, complete, nullable=nullable)
 
 
-def _reader(field: Field) -> Read | None:
+def _reader(plan: Plan, field: Field) -> Read | None:
     """Find how a field is read without a resolver: an attribute, or a method that takes nothing and awaits nothing."""
+    resolve = field.definition.resolve
+    if is_introspection_type(field.parent) and not field.definition.args and resolve is not None:
+        # Resolvers of introspection ask for nothing but the schema.
+        return lambda source: resolve(source, plan)
     source = field.definition.extensions.get(_DEFINITION)
     if not isinstance(source, StrawberryField) or source.extensions or source.permission_classes:
         return None

@@ -26,7 +26,7 @@ from graphql import (
 )
 
 from gql_app.core.values import Json
-from gql_app.schema.limits import INTROSPECTION
+from gql_app.schema.introspection import ROOTS
 from gql_app.schema.pagination import DEFAULT_PAGE
 
 ASSUMED_ITEMS: Final = 50
@@ -95,7 +95,7 @@ class Estimator:
             match each:
                 case FieldNode():
                     count += 1
-                    if each.selection_set is not None and each.name.value not in INTROSPECTION:
+                    if each.selection_set is not None and each.name.value not in ROOTS:
                         inner.append(self._field(parent, each, each.selection_set, items))
                 case InlineFragmentNode():
                     condition = each.type_condition

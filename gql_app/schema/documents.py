@@ -24,7 +24,8 @@ from gql_app.schema.coercion import VariableValues, signatures
 from gql_app.schema.compiler import Plan
 from gql_app.schema.cost import Estimator
 from gql_app.schema.fields import Types
-from gql_app.schema.limits import INTROSPECTION, Limits, Survey, exceeded
+from gql_app.schema.introspection import ROOTS
+from gql_app.schema.limits import Limits, Survey, exceeded
 from gql_app.schema.refusals import RefusedOperationError, refusal
 from gql_app.schema.validation import find_errors, without_repetitions
 
@@ -93,7 +94,7 @@ class DocumentOperation:
             return
         root = self._document.types.schema.get_root_type(self.kind)
         check_access(identity, self.kind, self.roots, root.fields if root is not None else ())
-        if not introspection and not self.roots.isdisjoint(INTROSPECTION):
+        if not introspection and not self.roots.isdisjoint(ROOTS):
             message = "Introspection is disabled; the schema is published as schema.graphql."
             raise refusal(message, "INTROSPECTION_DISABLED", HTTPStatus.FORBIDDEN)
         self._allowed.add(identity.scopes)

@@ -16,16 +16,10 @@ from graphql import (
     SelectionSetNode,
 )
 
+from gql_app.schema.introspection import ROOTS, Introspected, check
 from gql_app.schema.refusals import RefusedOperationError, refusal
 from gql_app.settings import Settings
 
-INTROSPECTION: Final = frozenset({"__schema", "__type"})
-INTROSPECTION_DEPTH: Final = 15
-INTROSPECTION_OF_TYPE: Final = 9
-INTROSPECTION_LISTS: Final = 1
-"""What GraphiQL and code generators ask for has just this: 15 levels, 9 `ofType` in one another, one list in none."""
-
-_LISTS: Final = frozenset({"fields", "inputFields", "interfaces", "possibleTypes"})
 _NESTING: Final = 128
 """How deep selections and fragments may stand in one another, whatever they add to the depth."""
 
@@ -66,12 +60,23 @@ def exceeded(what: str, limit: str, maximum: int) -> RefusedOperationError:
 
 
 class _Measure(NamedTuple):
-    """How far the deepest path in a selection goes."""
+    """What a selection has: its levels, what stands in one another in it, and what of it is introspection."""
 
     depth: int = 0
     nesting: int = 0
-    of_type: int = 0
-    lists: int = 0
+    below: Introspected = Introspected()
+    """What it is if it stands below a root of introspection."""
+    asked: Introspected = Introspected()
+    """The introspection in it."""
+
+    def beside(self, other: "_Measure") -> "_Measure":
+        """Add what is selected beside this."""
+        return _Measure(
+            max(self.depth, other.depth),
+            max(self.nesting, other.nesting),
+            self.below.beside(other.below),
+            self.asked.beside(other.asked),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,10 @@ class Survey:
             self._count_directives(definition.directives)
             for variable in definition.variable_definitions or ():
                 self._count_directives(variable.directives)
-            self._check_depth(self._selections(definition.selection_set, 0).depth)
+            measure = self._selections(definition.selection_set, 0)
+            check(measure.asked)
+            if measure.depth > self._limits.depth:
+                raise self._too_deep()
             roots = self._find_roots(definition.selection_set)
             if roots.count > self._limits.root_fields:
                 message = f"more than {self._limits.root_fields} fields at its root"
@@ -130,7 +138,7 @@ class Survey:
                     inner = self._fragment(each.name.value, level + 1)
                 case _:
                     continue
-            found = _Measure(*map(max, found, inner._replace(nesting=inner.nesting + 1)))
+            found = found.beside(inner._replace(nesting=inner.nesting + 1))
         return found
 
     def _field(self, node: FieldNode, level: int) -> _Measure:
@@ -141,12 +149,10 @@ class Survey:
         if node.selection_set is None:
             return _LEAF
         inner = self._selections(node.selection_set, level + 1)
-        name = node.name.value
-        if name in INTROSPECTION:
-            _check_introspection(inner)
-            return _Measure(1, inner.nesting)
-        of_type, lists = inner.of_type + (name == "ofType"), inner.lists + (name in _LISTS)
-        return _Measure(inner.depth + 1, inner.nesting, of_type, lists)
+        below = inner.below.below(node.name.value)
+        if node.name.value in ROOTS:
+            return _Measure(1, inner.nesting, asked=below)
+        return _Measure(inner.depth + 1, inner.nesting, below, inner.asked)
 
     def _fragment(self, name: str, level: int) -> _Measure:
         measure = self._measures.get(name)
@@ -200,24 +206,8 @@ class Survey:
                 message = f"more than {self._limits.directives} directives"
                 raise exceeded(message, "directives", self._limits.directives)
 
-    def _check_depth(self, depth: int) -> None:
-        if depth > self._limits.depth:
-            raise self._too_deep()
-
     def _too_deep(self) -> RefusedOperationError:
         return exceeded(f"fields in more than {self._limits.depth} levels", "depth", self._limits.depth)
 
 
-_LEAF: Final = _Measure(depth=1)
-
-
-def _check_introspection(inner: _Measure) -> None:
-    if inner.depth >= INTROSPECTION_DEPTH:
-        message = f"introspection in more than {INTROSPECTION_DEPTH} levels"
-        raise exceeded(message, "introspectionDepth", INTROSPECTION_DEPTH)
-    if inner.of_type > INTROSPECTION_OF_TYPE:
-        message = f"more than {INTROSPECTION_OF_TYPE} ofType in one another"
-        raise exceeded(message, "introspectionOfType", INTROSPECTION_OF_TYPE)
-    if inner.lists > INTROSPECTION_LISTS:
-        message = "introspection of fields or types of types in one another"
-        raise exceeded(message, "introspectionLists", INTROSPECTION_LISTS)
+_LEAF: Final = _Measure(depth=1, below=Introspected(depth=1, size=1))

@@ -1,21 +1,74 @@
 """Validates documents: by the rules of the specification, each at a cost that the limits bound."""
 
+from contextlib import suppress
 from dataclasses import replace
 from operator import is_
 from typing import Final, TypeVar
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, SelectionSetNode, validate
+from graphql import (
+    SKIP,
+    DocumentNode,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValueNode,
+    VisitorAction,
+    validate,
+)
 from graphql.language import FragmentDefinitionNode, Node, SelectionNode
-from graphql.validation import OverlappingFieldsCanBeMergedRule, specified_rules
+from graphql.utilities.validate_input_value import validate_input_literal
+from graphql.validation import (
+    ASTValidationRule,
+    NoUndefinedVariablesRule,
+    NoUnusedVariablesRule,
+    OverlappingFieldsCanBeMergedRule,
+    ValuesOfCorrectTypeRule,
+    VariablesInAllowedPositionRule,
+    specified_rules,
+)
 
 from gql_app.schema.limits import Limits, exceeded
 from gql_app.schema.merging import MAXIMUM_STEPS, Merging, TooManyFieldsError
 
-_LEFT_OUT: Final = frozenset(
+_Holder = TypeVar("_Holder", bound=Node)
+
+_MISTAKES: Final = 3
+"""So many are told of one value in a document: each is told with all that stands around it."""
+
+
+class _EnoughError(Exception):
+    """No more is told about this value."""
+
+
+class FirstMistakesRule(ValuesOfCorrectTypeRule):
+    """Tells the first mistakes in a value, so that telling them takes no longer than the document is big."""
+
+    def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> VisitorAction:
+        """Check a value."""
+        told = 0
+
+        def tell(error: GraphQLError, _: object) -> None:
+            nonlocal told
+            told += 1
+            self.report_error(error)
+            if told == _MISTAKES:
+                raise _EnoughError
+
+        if input_type is not None:
+            with suppress(_EnoughError):
+                validate_input_literal(node, input_type, tell, None, None, self.context.hide_suggestions)
+        return SKIP
+
+
+_ELSEWHERE: Final = frozenset(
     {
         # `Merging` does it in bounded time.
         OverlappingFieldsCanBeMergedRule.__name__,
-        # `Survey` has a stricter rule.
+        # `FirstMistakesRule` does it.
+        ValuesOfCorrectTypeRule.__name__,
+        # `Survey` is stricter.
         "MaxIntrospectionDepthRule",
         # There is no @defer and no @stream in the schema: using them is an unknown directive.
         "DeferStreamDirectiveLabel",
@@ -24,23 +77,38 @@ _LEFT_OUT: Final = frozenset(
         "StreamDirectiveOnListField",
     }
 )
-_Holder = TypeVar("_Holder", bound=Node)
+_VARIABLES: Final[tuple[type[ASTValidationRule], ...]] = (
+    NoUndefinedVariablesRule,
+    NoUnusedVariablesRule,
+    VariablesInAllowedPositionRule,
+)
+"""Rules that visit every operation again: only for documents with variables in which nothing else is wrong."""
 
-RULES: Final = tuple(rule for rule in specified_rules if rule.__name__ not in _LEFT_OUT)
+_RULES: Final[tuple[type[ASTValidationRule], ...]] = (
+    FirstMistakesRule,
+    *(rule for rule in specified_rules if rule.__name__ not in _ELSEWHERE and rule not in _VARIABLES),
+)
 
 
 def find_errors(
     schema: GraphQLSchema, document: DocumentNode, limits: Limits, *, hide_suggestions: bool
 ) -> list[GraphQLError]:
     """Tell what is wrong with a document, up to as many errors as are reported. Raises `RefusedOperationError`."""
-    errors = validate(schema, document, RULES, max_errors=limits.errors, hide_suggestions=hide_suggestions)
-    if errors:
-        return errors[: limits.errors]
+    for rules in (_RULES, _VARIABLES):
+        if rules is _RULES or _has_variables(document):
+            errors = validate(schema, document, rules, max_errors=limits.errors, hide_suggestions=hide_suggestions)
+            if errors:
+                return errors[: limits.errors]
     try:
         return Merging(schema, document, maximum_errors=limits.errors).conflicts()
     except TooManyFieldsError:
         message = "too many fields under the same names; use fewer fragments and repetitions"
         raise exceeded(message, "mergedFields", MAXIMUM_STEPS) from None
+
+
+def _has_variables(document: DocumentNode) -> bool:
+    assert document.loc is not None, "Documents are parsed with locations."
+    return "$" in document.loc.source.body
 
 
 def without_repetitions(document: DocumentNode) -> DocumentNode:
