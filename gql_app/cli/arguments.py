@@ -137,6 +137,11 @@ def _serve(commands: Commands) -> None:
         default=None,
         help="serve everybody even on an address that other machines reach (GQL_APP_INSECURE)",
     )
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        help="info tells of every request and run (GQL_APP_LOG_LEVEL; default warning)",
+    )
     add_tools(parser)
 
 

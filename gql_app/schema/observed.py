@@ -42,7 +42,7 @@ class ObservedOperations(Operations):
             answer = await super().execute(operation, context)
             outcome = FAILED if answer.failed else COMPLETED
         finally:
-            self._metrics.count(operation.name, operation.kind.value, outcome, time.perf_counter() - started)
+            self._count(operation, outcome, time.perf_counter() - started)
             if span is not None:
                 span.end(outcome)
         return answer
@@ -51,22 +51,26 @@ class ObservedOperations(Operations):
         """Carry out a subscription; close the generator to end it."""
         _note(operation, context)
         span = self._traces.operation(operation.name, operation.kind.value) if self._traces else None
-        outcome = CANCELLED
+        outcome, failed = CANCELLED, False
         self._metrics.subscribed(context.transport, 1)
         try:
             async with aclosing(super().subscribe(operation, context)) as answers:
                 async for answer in answers:
                     self._metrics.delivered(context.transport)
+                    failed = answer.failed
                     yield answer
-            outcome = COMPLETED
+            outcome = FAILED if failed else COMPLETED
         except RefusedOperationError:
             outcome = REFUSED
             raise
         finally:
             self._metrics.subscribed(context.transport, -1)
-            self._metrics.count(operation.name, operation.kind.value, outcome)
+            self._count(operation, outcome)
             if span is not None:
                 span.end(outcome)
+
+    def _count(self, operation: Operation, outcome: str, seconds: float | None = None) -> None:
+        self._metrics.count(operation.name, operation.kind.value, outcome, seconds, trusted=operation.trusted)
 
 
 def _note(operation: Operation, context: Context) -> None:

@@ -20,6 +20,11 @@ class Load(Protocol):
         ...
 
     @property
+    def queued_runs(self) -> int:
+        """Runs that wait for their turn."""
+        ...
+
+    @property
     def attempts(self) -> int:
         """Attempts in flight."""
         ...
@@ -48,6 +53,7 @@ class LoadMetrics:
             return
         load = self.load()
         yield GaugeMetricFamily("gql_app_runs_active", "Runs in flight.", value=load.runs)
+        yield GaugeMetricFamily("gql_app_runs_queued", "Runs that wait for their turn.", value=load.queued_runs)
         yield GaugeMetricFamily("gql_app_nodes_queued", "Nodes that wait for a slot.", value=load.queued)
         yield GaugeMetricFamily("gql_app_slots_in_use", "Attempts in flight.", value=load.attempts)
         yield GaugeMetricFamily("gql_app_slots_limit", "Attempts that may be in flight at once.", value=self._slots)

@@ -64,8 +64,15 @@ class OperationMetrics:
         self._subscribers: dict[str, int] = {}
         self._messages = Counts("gql_app_subscription_messages", "Messages sent to subscribers.", "transport")
 
-    def count(self, name: str | None, kind: str, outcome: str, seconds: float | None = None) -> None:
-        """Count an operation that has ended; one that took `seconds` unless it was a subscription."""
+    def count(
+        self, name: str | None, kind: str, outcome: str, seconds: float | None = None, *, trusted: bool = False
+    ) -> None:
+        """Count an operation that has ended; one that took `seconds` unless it was a subscription.
+
+        Those of trusted documents are always told apart: there are only so many.
+        """
+        if trusted and name is not None:
+            self._names.add(name)
         shown = self._shown(name)
         self._operations.add(shown, kind, outcome)
         if seconds is not None:

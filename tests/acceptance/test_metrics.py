@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from gql_app.core.access import Scope
 from gql_app.core.values import Json
 from gql_app.settings import Settings
 from tests.support.documents import WATCH, document, echo, submit
 from tests.support.gate import Gate, gated
 from tests.support.metrics import Samples
 from tests.support.server import LONGEST_WAIT, RunningServer, ThreadServer, live_server
+from tests.support.tokens import add_key, bearer
 
 pytestmark = pytest.mark.anyio
 
@@ -173,6 +176,28 @@ def test_metrics_can_have_a_port_of_their_own() -> None:
 
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{own}/metrics", trust_env=False, timeout=LONGEST_WAIT)
+
+
+async def test_a_subscription_that_ends_with_an_error_has_failed(server: ThreadServer) -> None:
+    async with server.socket() as socket:
+        await socket.subscribe(WATCH, {"id": "nope"})
+        while (await socket.receive())["type"] == "next":
+            pass
+    server.wait_until_idle()
+
+    assert operations(read(server), "Watch", "subscription", "FAILED") == 1
+
+
+def test_who_is_let_in_may_read_the_metrics_only_with_the_scope_for_it(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    reader, admin = add_key(keys, "reader"), add_key(keys, "admin", scopes=(Scope.ADMIN,))
+
+    with live_server(Settings(keys_file=str(keys), shutdown_grace_seconds=0)) as server, server.client() as client:
+        statuses = [
+            client.get("/metrics", headers=headers).status_code for headers in ({}, bearer(reader), bearer(admin))
+        ]
+
+    assert statuses == [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.OK]
 
 
 def test_an_answer_has_the_id_of_its_request(server: ThreadServer) -> None:

@@ -1,5 +1,6 @@
 """`gql-app serve` as a process: what it says, and how it ends."""
 
+import json
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.support.documents import WATCH, document, submit
+from tests.support.documents import WATCH, document, echo, submit
 from tests.support.server import LONGEST_WAIT, server_process, start
 
 SLOW = {"id": "slow", "tool": "delay", "input": {"seconds": 3600}}
@@ -130,6 +131,25 @@ async def test_a_tool_that_does_not_stop_cannot_keep_it_from_ending(name: str) -
             code = await anyio.to_thread.run_sync(server.stop, signal.SIGTERM)
 
     assert code == 0
+
+
+def test_its_log_has_a_line_of_json_for_every_request_and_run() -> None:
+    with server_process("--log-level", "info") as server:
+        with server.client() as client:
+            answer = client.post("/workflows/", json=document(echo("a", 1)), headers={"x-request-id": "mine"})
+            client.get("/health?token=hunter2", headers={"authorization": "Bearer hunter2"})
+        server.process.send_signal(signal.SIGTERM)
+        _, errors = server.process.communicate(timeout=LONGEST_WAIT)
+
+    lines = [json.loads(line) for line in errors.splitlines()]
+    asked = [(line["method"], line["path"], line["status"]) for line in lines if line["logger"] == "gql_app.access"]
+    runs = [line for line in lines if line["logger"] == "gql_app.runs"]
+    assert asked == [("POST", "/workflows/", 201), ("GET", "/health", 200)]
+    assert {line["run_id"] for line in runs} == {answer.json()["run_id"]}
+    assert [line.get("outcome") for line in runs] == [None, "COMPLETED"]
+    assert [line["request_id"] for line in lines if line["message"].endswith("was submitted.")] == ["mine"]
+    assert "uvicorn.error" in {line["logger"] for line in lines}
+    assert "hunter2" not in errors
 
 
 def test_a_port_in_use_for_the_metrics_is_named_with_its_variable() -> None:

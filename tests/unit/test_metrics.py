@@ -43,6 +43,15 @@ def test_a_client_that_calls_its_operation_like_a_placeholder_changes_nothing() 
     assert samples(metrics).labels("graphql_operations_total", "operation") == {"other", "anonymous", "unknown", "Mine"}
 
 
+def test_operations_of_trusted_documents_are_always_told_apart() -> None:
+    metrics = Metrics(Settings(maximum_operation_names=1))
+    for name in ("Made1", "Made2"):
+        metrics.operations.count(name, "query", COMPLETED, 0.001)
+    metrics.operations.count("Trusted", "query", COMPLETED, 0.001, trusted=True)
+
+    assert samples(metrics).labels("graphql_operations_total", "operation") == {"Made1", "other", "Trusted"}
+
+
 def test_methods_that_nobody_knows_share_a_name() -> None:
     metrics = Metrics(Settings())
     for method in ("GET", "BREW", "WHEN"):

@@ -16,5 +16,6 @@ def main(options: argparse.Namespace) -> int:
         posture=options.posture,
         keys_file=options.keys_file,
         insecure=options.insecure,
+        log_level=options.log_level,
     )
     return serve(settings)
