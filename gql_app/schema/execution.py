@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Hashable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from inspect import isawaitable
 from typing import Final, cast
 
@@ -185,7 +186,7 @@ class Operations:
         run = Execution(operation.plan, operation.values, context)
         field: Field = operation.plan.fields[0]
         run.errors.append(located_error(error, field.nodes, [field.key]))
-        return self._answer(operation, run)
+        return replace(self._answer(operation, run), broken=True)
 
     def _answer(self, operation: Operation, run: Execution, sequence: int | None = None) -> Answer:
         body: dict[str, Json] = {"data": run.data}

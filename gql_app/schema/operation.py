@@ -59,8 +59,10 @@ class Answer:
     """A result as encoded JSON: `{"data": …}`, with `errors` if it has `failed`.
 
     `sequence` is that of an update of a subscription: a client that comes back goes on after it.
+    A `broken` one says why a subscription could not go on: nothing follows.
     """
 
     body: bytes
     failed: bool = False
     sequence: int | None = None
+    broken: bool = False

@@ -173,7 +173,9 @@ def completed_node(node_id: str, updates: list[Json]) -> bool:
 
 
 async def refusal(socket: SocketClient) -> str:
+    """Tell with which code an operation is refused; its id is free again."""
     message = await socket.receive()
-    errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
-    code: str = errors[0]["extensions"]["code"]
+    assert message["type"] == "error"
+    assert [data async for data in socket.results("{ __typename }")] == [{"__typename": "Query"}]
+    code: str = message["payload"][0]["extensions"]["code"]
     return code

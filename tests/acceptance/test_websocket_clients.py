@@ -125,9 +125,9 @@ def test_an_operation_that_is_not_valid_ends_alone(told: dict[str, Json], part: 
 
 def test_it_is_told_that_there_is_no_such_run(told: dict[str, Json]) -> None:
     found = told["unknown run"]
-    errors = found.get("errors") or found["results"][0]["errors"]
 
-    assert [error["extensions"]["code"] for error in errors] == ["WORKFLOW_NOT_FOUND"]
+    assert [error["extensions"]["code"] for error in found["errors"]] == ["WORKFLOW_NOT_FOUND"]
+    assert found["results"] == []
 
 
 def test_it_is_told_everything_from_the_beginning_to_the_end(told: dict[str, Json]) -> None:

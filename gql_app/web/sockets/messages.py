@@ -100,6 +100,11 @@ def error(operation_id: str, errors: list[GraphQLFormattedError]) -> str:
     return encode({"id": operation_id, "type": "error", "payload": errors}).decode()
 
 
+def broken(operation_id: str, body: bytes) -> str:
+    """Say that an operation cannot go on, and why: the errors of a result, which is encoded already."""
+    return error(operation_id, decode(body, what="result")["errors"])
+
+
 def complete(operation_id: str) -> str:
     """Say that nothing more comes of an operation."""
     return encode({"id": operation_id, "type": "complete"}).decode()

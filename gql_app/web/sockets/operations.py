@@ -72,6 +72,9 @@ class SocketOperations:
             if operation.kind is OperationType.SUBSCRIPTION:
                 async with aclosing(self._operations.subscribe(operation, self._context)) as answers:
                     async for answer in answers:
+                        if answer.broken:
+                            await send(messages.broken(operation_id, answer.body))
+                            return
                         await self._send_next(head, answer)
             else:
                 await self._send_next(head, await self._operations.execute(operation, self._context))
