@@ -22,14 +22,14 @@ from gql_app.schema.operations import NAMES
 from gql_app.settings import Posture, Settings
 from gql_app.telemetry.instruments import Instruments
 from gql_app.web import metrics, rest
-from gql_app.web.auth.setup import make_gate
+from gql_app.web.auth.setup import authenticates, make_gate
 from gql_app.web.closing import Closing
 from gql_app.web.endpoint import STATIC_PATH, GraphQLEndpoint
 from gql_app.web.failures import MaskedFailures
 from gql_app.web.gate import ForbiddenError, Gate, UnauthenticatedError, refuse_caller
 from gql_app.web.graphiql import STATIC_DIRECTORY
 from gql_app.web.headers import SecurityHeaders
-from gql_app.web.hosts import KnownHosts, known_names
+from gql_app.web.hosts import KnownHosts, OwnMachine, known_names
 from gql_app.web.limits import BodyLimit
 from gql_app.web.observed import Observed
 from gql_app.web.refusals import GRAPHQL_PATH, refuse_http_exception
@@ -118,6 +118,8 @@ def _middleware(settings: Settings) -> list[Middleware]:
     """Tell what requests pass, outermost first."""
     names = known_names(settings)
     hosts = [Middleware(KnownHosts, names=names)] if names is not None else []
+    if not settings.insecure and not authenticates(settings):
+        hosts.append(Middleware(OwnMachine))
     limit = Middleware(BodyLimit, maximum=settings.maximum_request_bytes)
     return [Middleware(SecurityHeaders), *_shared(settings), Middleware(MaskedFailures), *hosts, limit]
 

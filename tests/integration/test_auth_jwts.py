@@ -1,6 +1,7 @@
 """Which JWTs are let in, and who comes with them."""
 
 import base64
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -18,17 +19,20 @@ from gql_app.core.ids import Namespace
 from gql_app.core.values import Json
 from gql_app.web.auth.issuers import (
     FRESH_SECONDS,
+    MAXIMUM_PUBLISHED_BYTES,
     PAUSE_SECONDS,
     STALE_SECONDS,
     KeysOfFile,
     KeySource,
     PublishedKeys,
     SigningKeys,
+    fetch,
     read_public_keys,
     read_secret,
 )
 from gql_app.web.auth.jwts import (
     ASYMMETRIC,
+    REMEMBERED_TOKENS,
     SYMMETRIC,
     ExpiredTokenError,
     InvalidTokenError,
@@ -36,6 +40,7 @@ from gql_app.web.auth.jwts import (
     TokenRules,
 )
 from gql_app.web.auth.key_file import KeyFileError
+from tests.support.static_server import static_server
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer, issuer
 
 pytestmark = pytest.mark.anyio
@@ -51,17 +56,19 @@ class FixedKeys:
         return self._keys
 
 
+RULES = TokenRules(
+    issuer=ISSUER,
+    audience=AUDIENCE,
+    algorithms=ASYMMETRIC,
+    leeway_seconds=30.0,
+    namespace_claim="namespace",
+    scope_claim="scope",
+    default_namespace=None,
+)
+
+
 def reader(source: KeySource | None = None, **rules: Json) -> TokenReader:
-    usual = {
-        "issuer": ISSUER,
-        "audience": AUDIENCE,
-        "algorithms": ASYMMETRIC,
-        "leeway_seconds": 30.0,
-        "namespace_claim": "namespace",
-        "scope_claim": "scope",
-        "default_namespace": None,
-    }
-    return TokenReader(TokenRules(**{**usual, **rules}), source or FixedKeys(issuer().published))
+    return TokenReader(dataclasses.replace(RULES, **rules), source or FixedKeys(issuer().published))
 
 
 async def test_a_token_says_who_comes() -> None:
@@ -154,6 +161,29 @@ async def test_a_token_that_has_expired_is_refused_but_for_a_leeway() -> None:
     assert (await reader(leeway_seconds=600.0).read(token)).name == "alice"
     with pytest.raises(ExpiredTokenError, match="has expired"):
         await reader(leeway_seconds=0.0).read(token)
+
+
+async def test_a_token_that_was_good_is_known_again_until_it_expires() -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    now = end - timedelta(minutes=1)
+    tokens, token = TokenReader(RULES, FixedKeys(issuer().published), lambda: now), issuer().sign(exp=end)
+
+    first, again = await tokens.read(token), await tokens.read(token)
+
+    assert first is again
+    # Ours is behind the clock that the token is checked by: it must be checked again, and is still good.
+    now = end + timedelta(minutes=1)
+    assert await tokens.read(token) is not first
+
+
+async def test_only_so_many_tokens_are_remembered() -> None:
+    tokens, token = reader(), issuer().sign()
+    first = await tokens.read(token)
+
+    for number in range(REMEMBERED_TOKENS):
+        await tokens.read(issuer().sign(sub=str(number)))
+
+    assert await tokens.read(token) is not first
 
 
 async def test_a_name_cannot_break_out_of_its_line_in_the_log() -> None:
@@ -357,3 +387,29 @@ async def test_without_keys_nobody_is_let_in() -> None:
             await reader(publisher.source).read(issuer().sign())
 
     assert publisher.fetched == 1
+
+
+async def test_keys_are_fetched_from_where_their_issuer_publishes_them(tmp_path: Path) -> None:
+    write_key_set(tmp_path / "keys.json", issuer().published)
+    with static_server(tmp_path) as address:
+        identity = await reader(PublishedKeys(f"{address}/keys.json", fetch=fetch)).read(issuer().sign())
+
+    assert identity.name == "alice"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/broken", "/big", "/directory"])
+async def test_what_is_no_key_set_lets_nobody_in(tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "broken").write_text("[]", encoding="utf-8")
+    (tmp_path / "big").write_text(" " * (MAXIMUM_PUBLISHED_BYTES + 1), encoding="utf-8")
+    write_key_set(tmp_path / "directory" / "index.html", issuer().published)
+    with static_server(tmp_path) as address:
+        tokens = reader(PublishedKeys(f"{address}{path}", fetch=fetch))
+        with pytest.raises(InvalidTokenError, match="cannot be checked now"):
+            await tokens.read(issuer().sign())
+
+    assert "cannot be had" in caplog.text
+
+
+def write_key_set(path: Path, *keys: dict[str, Json]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"keys": keys}), encoding="utf-8")

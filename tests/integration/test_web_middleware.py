@@ -9,7 +9,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gql_app.settings import Settings
+from gql_app.web.app import create_app
 from gql_app.web.failures import MaskedFailures
+from gql_app.web.hosts import OwnMachine
 from gql_app.web.limits import BodyLimit
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +99,51 @@ async def test_who_waits_to_be_let_on_is_refused_before_sending_anything() -> No
     sent = await run(BodyLimit(count, maximum=10), {"type": "http", "path": "/", "headers": headers}, nothing)
 
     assert sent[0]["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+@pytest.mark.parametrize("server", [None, ("127.0.0.1", 8000), ("::1", 8000), ("/run/app.sock", None)])
+async def test_what_comes_from_the_own_machine_is_answered(server: tuple[str, int | None] | None) -> None:
+    sent = await run(
+        OwnMachine(count), {"type": "http", "path": "/", "server": server, "method": "GET", "headers": []}, empty
+    )
+
+    assert sent[0]["status"] == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("server", [("192.0.2.1", 8000), ("2001:db8::1", 8000), ("0.0.0.0", 8000)])
+async def test_what_comes_over_a_network_is_refused_where_nobody_is_asked(server: tuple[str, int]) -> None:
+    sent = await run(OwnMachine(count), {"type": "http", "path": "/", "server": server, "headers": []})
+    [closed] = await run(OwnMachine(count), {"type": "websocket", "path": "/graphql", "server": server, "headers": []})
+
+    assert sent[0]["status"] == HTTPStatus.FORBIDDEN
+    assert b"GQL_APP_KEYS_FILE" in sent[1]["body"]
+    assert closed["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "status"),
+    [
+        (Settings(), "workflows.example", HTTPStatus.MISDIRECTED_REQUEST),
+        (Settings(allowed_hosts=("Workflows.Example",)), "workflows.example:443", HTTPStatus.OK),
+        (Settings(allowed_hosts=("workflows.example",)), "evil.example", HTTPStatus.MISDIRECTED_REQUEST),
+        (Settings(host="0.0.0.0", insecure=True), "whatever.example", HTTPStatus.OK),
+        (
+            Settings(host="0.0.0.0", insecure=True, allowed_hosts=("a.example",)),
+            "b.example",
+            HTTPStatus.MISDIRECTED_REQUEST,
+        ),
+        (Settings(host="0.0.0.0", insecure=True, allowed_hosts=("a.example",)), "a.example", HTTPStatus.OK),
+    ],
+)
+async def test_a_service_answers_to_its_names_alone(settings: Settings, name: str, status: HTTPStatus) -> None:
+    async with client(create_app(settings)) as asking:
+        answer = await asking.get("/graphql", headers={"host": name, "accept": "text/html"})
+
+    assert answer.status_code == status, answer.text
+
+
+async def empty() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def client(app: ASGIApp) -> httpx.AsyncClient:

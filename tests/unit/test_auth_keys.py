@@ -171,7 +171,7 @@ def test_a_file_that_breaks_leaves_what_stood_there_and_is_logged_once(
     assert watched.problem is not None
     add_key(tmp_path / "other.json", "another")
     (tmp_path / "other.json").replace(path)
-    assert [key.name for key in watched.content.values()] == ["another"]
+    assert [known.identity.name for known in watched.content.values()] == ["another"]
     assert watched.problem is None
 
 

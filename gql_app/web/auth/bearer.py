@@ -35,10 +35,10 @@ def find_token(connection: HTTPConnection, payload: Mapping[str, Json] | None) -
 
 
 def _from_header(connection: HTTPConnection) -> str | None:
-    values = connection.headers.getlist("authorization")
+    values = [value for name, value in connection.scope["headers"] if name == b"authorization"]
     if len(values) > 1:
         raise MalformedTokenError("header Authorization", "it stands there more than once.")
-    return _read(values[0], "header Authorization", _BEARER) if values else None
+    return _read(values[0].decode("latin-1"), "header Authorization", _BEARER) if values else None
 
 
 def _from_payload(payload: Mapping[str, Json]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from starlette.requests import HTTPConnection
 
@@ -31,9 +32,19 @@ class DeadKeyError(UnauthenticatedError):
     """The key was good, and is not any more."""
 
 
-def read_key_table(path: Path) -> Mapping[str, ApiKey]:
+class KnownKey(NamedTuple):
+    """A key, and who comes with it."""
+
+    kept: ApiKey
+    identity: Identity
+
+
+KeyTable: TypeAlias = Mapping[str, KnownKey]
+
+
+def read_key_table(path: Path) -> KeyTable:
     """Read all keys by their ids. Raises `KeyFileError`."""
-    return {key.id: key for key in read_keys(path)}
+    return {key.id: KnownKey(key, key.identity) for key in read_keys(path)}
 
 
 class TokenGate(Gate):
@@ -42,7 +53,7 @@ class TokenGate(Gate):
     def __init__(
         self,
         *,
-        keys: WatchedFile[Mapping[str, ApiKey]] | None,
+        keys: WatchedFile[KeyTable] | None,
         tokens: TokenReader | None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -92,13 +103,13 @@ class TokenGate(Gate):
             return await self._tokens.read(token)
         raise UnknownKeyError(f"The token is not an API key: those begin with {PREFIX!r}.")
 
-    def _identify_by_key(self, token: str, keys: Mapping[str, ApiKey]) -> Identity:
-        key = keys.get(key_id_of(token) or "")
-        if key is None or not key.fits(token):
+    def _identify_by_key(self, token: str, keys: KeyTable) -> Identity:
+        known = keys.get(key_id_of(token) or "")
+        if known is None or not known.kept.fits(token):
             raise UnknownKeyError("The API key is not known here; see `gql-app keys list`.")
-        if fault := key.fault(self._now()):
-            raise DeadKeyError(f"The API key {key.name!r} ({key.id}) {fault}.")
-        return key.identity
+        if fault := known.kept.fault(self._now()):
+            raise DeadKeyError(f"The API key {known.kept.name!r} ({known.kept.id}) {fault}.")
+        return known.identity
 
     def _fault(self, identity: Identity) -> str | None:
         """Say why who was let in would not be let in again."""
@@ -106,9 +117,9 @@ class TokenGate(Gate):
             return "The token has expired."
         if identity.key_id is None or self._keys is None:
             return None
-        key = self._keys.content.get(identity.key_id)
-        if key is None:
+        known = self._keys.content.get(identity.key_id)
+        if known is None:
             return "The API key has been revoked."
-        if fault := key.fault(self._now()):
+        if fault := known.kept.fault(self._now()):
             return f"The API key {fault}."
-        return None if key.identity == identity else "The API key has been changed."
+        return None if known.identity == identity else "The API key has been changed."

@@ -1,9 +1,11 @@
 """JSON Web Tokens: checks them, and reads out of them who comes."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from hashlib import sha256
+from typing import Final, NamedTuple
 
 import jwt
 from jwt import exceptions as faults
@@ -18,6 +20,8 @@ ASYMMETRIC: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
+
+REMEMBERED_TOKENS: Final = 1_024
 
 _SCOPES: Final = frozenset(Scope)
 _MAXIMUM_NAME: Final = 100
@@ -45,22 +49,50 @@ class TokenRules:
     """The namespace of tokens without that claim; None if they are refused."""
 
 
-class TokenReader:
-    """Tells who comes with a token."""
+class _Checked(NamedTuple):
+    """A token that was good, by these keys."""
 
-    def __init__(self, rules: TokenRules, source: KeySource) -> None:
+    key_id: str | None
+    keys: SigningKeys
+    identity: Identity
+
+
+class TokenReader:
+    """Tells who comes with a token. One that was checked is known again, until it expires or its keys change."""
+
+    def __init__(
+        self, rules: TokenRules, source: KeySource, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._rules = rules
         self._source = source
+        self._now = now
         self._algorithms = sorted(rules.algorithms)
+        self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
 
     async def read(self, token: str) -> Identity:
         """Check a token and say who comes with it. Raises `UnauthenticatedError`."""
+        digest = sha256(token.encode()).digest()
+        checked = self._checked.get(digest)
+        if checked is not None and await self._holds(checked):
+            return checked.identity
         key_id, algorithm = self._read_head(token)
+        keys = await self._find_keys(key_id)
+        identity = self._identify(self._check(token, keys, key_id, algorithm))
+        self._checked[digest] = _Checked(key_id, keys, identity)
+        if len(self._checked) > REMEMBERED_TOKENS:
+            self._checked.popitem(last=False)
+        return identity
+
+    async def _holds(self, checked: _Checked) -> bool:
+        expires_at = checked.identity.expires_at
+        in_time = expires_at is not None and self._now() < expires_at
+        return in_time and await self._find_keys(checked.key_id) is checked.keys
+
+    async def _find_keys(self, key_id: str | None) -> SigningKeys:
         try:
-            keys = await self._source.keys(key_id)
+            return await self._source.keys(key_id)
         except UnavailableKeysError:
             raise InvalidTokenError("The token cannot be checked now: its issuer's keys are not to be had.") from None
-        return self._identify(self._check(token, keys, key_id, algorithm))
 
     def _read_head(self, token: str) -> tuple[str | None, str]:
         """Read which key and algorithm the token names. Nothing of it is believed yet."""
