@@ -19,6 +19,7 @@ from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey, RunId, make_run_id
 from gql_app.core.plan import NodePlan, Plan
 from gql_app.engine.clock import SystemClock
 from gql_app.engine.executor import AsyncioExecutor
+from gql_app.sandbox.sandbox import Sandbox
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
 from gql_app.telemetry.instruments import Instruments
@@ -44,7 +45,12 @@ class Engine:
         tools = ToolRegistry([noop])
         instruments = Instruments(settings)
         self.executor = AsyncioExecutor(
-            repository=self.repository, tools=tools, clock=clock, settings=settings, monitor=instruments.monitor
+            repository=self.repository,
+            tools=tools,
+            evaluator=Sandbox(settings),
+            clock=clock,
+            settings=settings,
+            monitor=instruments.monitor,
         )
         instruments.observe(load=self.executor.load, is_tool=lambda name: tools.find(name) is not None)
         self._clock = clock

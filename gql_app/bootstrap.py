@@ -8,7 +8,8 @@ from typing import Final
 
 from gql_app.engine.clock import SystemClock
 from gql_app.engine.executor import AsyncioExecutor
-from gql_app.ports import Executor, RunRepository, Tool, Tools
+from gql_app.ports import Evaluator, Executor, RunRepository, Tool, Tools
+from gql_app.sandbox.sandbox import Sandbox
 from gql_app.service import WorkflowService
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
@@ -40,21 +41,34 @@ async def application(
     On closing, attempts in flight get their grace first; tools and the store go once nothing uses them.
     """
     instruments = instruments or Instruments(settings)
-    registry = make_registry(settings, tools)
+    sandbox = Sandbox(settings)
+    registry = make_registry(settings, tools, evaluator=sandbox)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(instruments.close)
         repository = MemoryRunRepository(clock=clock, settings=settings)
         stack.push_async_callback(repository.close)
+        stack.push_async_callback(sandbox.close)
         await stack.enter_async_context(registry)
         monitor = instruments.monitor
         executor = AsyncioExecutor(
-            repository=repository, tools=registry, clock=clock, settings=settings, monitor=monitor
+            repository=repository,
+            tools=registry,
+            evaluator=sandbox,
+            clock=clock,
+            settings=settings,
+            monitor=monitor,
         )
         stack.push_async_callback(executor.close)
         instruments.observe(load=executor.load, is_tool=lambda name: registry.find(name) is not None)
         service = WorkflowService(
-            repository=repository, executor=executor, tools=registry, clock=clock, settings=settings, monitor=monitor
+            repository=repository,
+            executor=executor,
+            evaluator=sandbox,
+            tools=registry,
+            clock=clock,
+            settings=settings,
+            monitor=monitor,
         )
         await _take_over(repository, executor)
         yield Application(
@@ -67,9 +81,12 @@ async def application(
         )
 
 
-def make_registry(settings: Settings, tools: Sequence[Tool] = ()) -> ToolRegistry:
+def make_registry(
+    settings: Settings, tools: Sequence[Tool] = (), *, evaluator: Evaluator | None = None
+) -> ToolRegistry:
     """Gather the tools that ship, those of the modules in the settings, and `tools`. Raises `InvalidToolError`."""
-    return ToolRegistry([*builtin_tools(settings), *load_tools(settings.tools), *tools])
+    evaluator = evaluator or Sandbox(settings)
+    return ToolRegistry([*builtin_tools(settings, evaluator), *load_tools(settings.tools), *tools])
 
 
 async def _take_over(repository: RunRepository, executor: Executor) -> None:

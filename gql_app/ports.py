@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -14,6 +14,10 @@ from gql_app.core.plan import ToolDefinition
 from gql_app.core.run import RunStatus
 from gql_app.core.signals import Signal
 from gql_app.core.values import Json
+
+if TYPE_CHECKING:
+    # The authors of tools import this module, and need no CEL library for it.
+    from gql_app.core.formulas import Formula
 
 
 class Clock(Protocol):
@@ -95,6 +99,20 @@ class Tools(Protocol):
 
     def definitions(self) -> Mapping[str, ToolDefinition]:
         """Tell all definitions by name, sorted by it."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Where expressions are evaluated: they are hostile until it is shown that they can do no harm."""
+
+    async def evaluate(
+        self, formula: "Formula", scope: Mapping[str, Json], *, namespace: Namespace, run_id: RunId
+    ) -> Json:
+        """Evaluate in this scope, on the spot if it is sure to cost little, else within limits of time and memory.
+
+        A template is prepared: its secrets are left. Those who wait take turns by namespace, then by run. Raises
+        `ExpressionError`, also for what exceeds a limit, and `ToolError` when too many wait.
+        """
         ...
 
 

@@ -129,6 +129,11 @@ class Settings(BaseSettings):
 
     # What tools and expressions may do, and their secrets
 
+    expression_processes: int = Field(default=2, ge=1, le=64)
+    """Processes that evaluate what could cost much."""
+    expression_seconds: float = Field(default=1.0, gt=0, le=60)
+    expression_memory_bytes: int = Field(default=256 << 20, ge=16 << 20)
+
     # How many runs there may be
 
     maximum_active_runs: int = Field(default=1_000, ge=1)

@@ -1,9 +1,14 @@
 """What all tests share: the event loop's backend and how hard the property tests try."""
 
+import asyncio
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from gql_app.sandbox.sandbox import Sandbox
+from gql_app.settings import Settings
 
 # Nothing here depends on the speed of the machine: no deadline, and generation may take its time.
 settings.register_profile(
@@ -21,3 +26,11 @@ settings.load_profile("soak" if os.environ.get("GQL_APP_SOAK") == "1" else "gql_
 def anyio_backend() -> str:
     """Run tests marked `anyio` on asyncio, the only backend that the product promises."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """One evaluator for all tests that leave its processes alone: starting one takes a moment."""
+    made = Sandbox(Settings(expression_seconds=30))
+    yield made
+    asyncio.run(made.close())

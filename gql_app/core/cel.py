@@ -67,6 +67,7 @@ class Program:
     def __init__(self, text: str, variables: frozenset[str] = ROOTS) -> None:
         _check_size(text)
         self.text = text
+        self.variables = variables
         self._compiled = _compile(text, _environment(variables))
         serialized = self._compiled.serialize()
         self.syntax = read_syntax(serialized)

@@ -23,6 +23,7 @@ _OPERANDS: Final = {_SELECT: (1,), _CALL: (1, 3), _LIST: (1,), _COMPREHENSION: (
 
 _VARIABLES: Final = (1, 8)
 _INDEX: Final = "_[_]"
+_MATCHES: Final = "matches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,16 @@ class Syntax:
     shadows: tuple[Mention, ...]
     comprehensions: int
     indexes: bool
+    matches: bool
     reference: Path | None
+
+    @property
+    def calm(self) -> bool:
+        """Whether an evaluation takes time and memory in proportion to text and data.
+
+        A comprehension takes the product of its parts, and a pattern that comes with the data any time at all.
+        """
+        return self.comprehensions == 0 and not self.matches
 
 
 def read_syntax(serialized: bytes) -> Syntax:
@@ -74,13 +84,14 @@ class _Reader:
         self._shadows: list[Mention] = []
         self._comprehensions = 0
         self._indexes = False
+        self._matches = False
 
     def read(self, root: bytes) -> Syntax:
         pending = [root]
         while pending:
             pending.extend(self._visit(pending.pop()))
         mentions, shadows = (tuple(sorted(found, key=_id_of)) for found in (self._mentions, self._shadows))
-        return Syntax(mentions, shadows, self._comprehensions, self._indexes, self._reference(root))
+        return Syntax(mentions, shadows, self._comprehensions, self._indexes, self._matches, self._reference(root))
 
     def _visit(self, encoded: bytes) -> Iterator[bytes]:
         """Note what the expression is and give the expressions inside it."""
@@ -91,6 +102,8 @@ class _Reader:
                 name = _text(body, 1).removeprefix(".")
                 if name in ROOTS:
                     self._mentions.append(Mention((name, *names), _number(_decode(base), 2)))
+            case 6 if _text(body, 2) == _MATCHES:
+                self._matches = True
             case 8:
                 for entry in _all_bytes(body, 2):
                     fields = _decode(entry)

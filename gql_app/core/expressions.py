@@ -35,6 +35,9 @@ CACHED_EXPRESSIONS: Final = 512
 MAXIMUM_EXPRESSIONS: Final = 1_000
 """In one value, such as the input of a node: all of them are evaluated in one go."""
 
+MAXIMUM_EXPRESSION_CHARACTERS: Final = 32 << 10
+"""In one value: they are compiled in one go, too."""
+
 Scope: TypeAlias = Mapping[str, Json]
 Place: TypeAlias = tuple[str | int, ...]
 """Where something stands in a value: the way there."""
@@ -61,13 +64,23 @@ class Expression:
     _program: Program = field(repr=False, compare=False)
     _tree: Tree = field(repr=False, compare=False)
 
+    @property
+    def calm(self) -> bool:
+        """Whether an evaluation takes time and memory in proportion to text and data."""
+        return self._program.syntax.calm
+
     def evaluate(self, scope: Scope) -> Json:
         """Evaluate in this scope: only what is mentioned is looked at, and the result shares nothing with it."""
         if self.reference is not None:
             value = follow(scope, self.reference)
             if value is not MISSING:
                 return self._program.to_json(value)
-        return self._program.evaluate(prune(scope, self._tree))
+        return self._program.evaluate(self.prune(scope))
+
+    def prune(self, scope: Scope) -> Scope:
+        """Keep of a scope what is mentioned."""
+        pruned: Scope = prune(scope, self._tree)
+        return pruned
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +95,31 @@ class Template:
     paths: tuple[Path, ...]
     secrets: tuple[tuple[Place, str], ...]
     _build: _Build = field(repr=False, compare=False)
+    _tree: Tree = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Json:
         """Give the value with every expression replaced by its result; placeholders of secrets stand as they are.
 
         Constant parts are shared with the template.
         """
-        value = self._build(scope)
-        return open_sealed(value, self._sealed(), _as_written) if self.secrets else value
+        return self.show(self.prepare(scope))
 
     def prepare(self, scope: Scope) -> Json:
         """Evaluate everything but the secrets: no expression can see one, nor give what is taken for a placeholder."""
         return self._build(scope)
+
+    def prune(self, scope: Scope) -> Scope:
+        """Keep of a scope what is mentioned."""
+        pruned: Scope = prune(scope, self._tree)
+        return pruned
+
+    def fill(self, results: Sequence[Json]) -> Json:
+        """Prepare with the results of all expressions, in their order, which were evaluated elsewhere."""
+        return self._build(_Results(results))
+
+    def show(self, prepared: Json) -> Json:
+        """Let placeholders stand as they are in what was prepared."""
+        return open_sealed(prepared, self._sealed(), _as_written) if self.secrets else prepared
 
     def reveal(self, prepared: Json, values: Mapping[str, str]) -> Json:
         """Put the values of the secrets, by name, in their places in what was prepared. Do this last, and once."""
@@ -118,14 +144,18 @@ def compile_template(value: Json, *, secrets: bool = False) -> Template:
     """
     compiler = _Compiler(secrets)
     part = compiler.compile(value, (), MAXIMUM_DEPTH)
-    if compiler.too_many:
-        message = f"The value holds more than {MAXIMUM_EXPRESSIONS} expressions."
+    if compiler.too_many or compiler.room < 0:
+        message = (
+            f"The value holds more than {MAXIMUM_EXPRESSIONS} expressions."
+            if compiler.too_many
+            else f"The value's expressions have more than {MAXIMUM_EXPRESSION_CHARACTERS} characters."
+        )
         raise TemplateErrors([("", InvalidExpression(message, "", hint="Split it over several nodes."))])
     if compiler.problems:
         raise TemplateErrors(compiler.problems)
     build = part.build or _constantly(part.value)
     paths = minimal(path for _, expression in compiler.expressions for path in expression.paths)
-    return Template(value, tuple(compiler.expressions), paths, tuple(compiler.secrets), build)
+    return Template(value, tuple(compiler.expressions), paths, tuple(compiler.secrets), build, grow(paths))
 
 
 def node_references(paths: Iterable[Path]) -> dict[str, frozenset[str]]:
@@ -164,6 +194,7 @@ class _Compiler:
 
     def __init__(self, allows_secrets: bool) -> None:
         self.too_many = False
+        self.room = MAXIMUM_EXPRESSION_CHARACTERS
         self.expressions: list[tuple[str, Expression]] = []
         self.secrets: list[tuple[Place, str]] = []
         self.problems: list[tuple[str, InvalidExpression]] = []
@@ -211,16 +242,31 @@ class _Compiler:
         if self._allows_secrets and (name := secret_name(piece.text)):
             self.secrets.append((place, name))
             return _constantly(Secret(name, f"{OPENING}{piece.text}}}"))
+        self.room -= len(piece.text)
+        if self.room < 0:
+            return _constantly(None)
         try:
             expression = compile_expression(piece.text.strip())
         except InvalidExpression as error:
             self._refuse(place, InvalidExpression(error.message, error.text, piece.offset, error.hint))
             return _constantly(None)
         self.expressions.append((make_pointer(place), expression))
-        return expression.evaluate
+        return _evaluate(expression, len(self.expressions) - 1)
 
     def _refuse(self, place: Place, error: InvalidExpression) -> None:
         self.problems.append((make_pointer(place), error))
+
+
+class _Results(dict[str, Json]):
+    """Stands for a scope where everything is evaluated already."""
+
+    def __init__(self, results: Sequence[Json]) -> None:
+        super().__init__()
+        self.results = results
+
+
+def _evaluate(expression: Expression, position: int) -> _Build:
+    return lambda scope: scope.results[position] if isinstance(scope, _Results) else expression.evaluate(scope)
 
 
 def _may_change(item: Json) -> bool:

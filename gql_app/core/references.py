@@ -1,6 +1,7 @@
 """Finds what the nodes of a document need of each other, and what stands in the way."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, TypeAlias
 
 import msgspec
@@ -21,10 +22,14 @@ from gql_app.core.ids import NODE_ID, RESERVED_NODE_IDS
 from gql_app.core.placeholders import holds_placeholder
 from gql_app.core.problems import Problems
 from gql_app.core.spec import NodeSpec
-from gql_app.core.templates import Hole, split_template
+from gql_app.core.templates import Hole, find_holes, split_template
 from gql_app.core.values import Json
 
 MAXIMUM_CYCLES: Final = 20
+MAXIMUM_EXPRESSIONS: Final = 5_000
+MAXIMUM_EXPRESSION_BYTES: Final = 256 << 10
+"""Of a whole document: compiling takes up to 12 µs a byte, so that planning takes three seconds at most."""
+
 SHOWN_NODES: Final = 10
 """How many nodes of a long cycle a message names."""
 
@@ -33,6 +38,7 @@ ANYTHING: Final = "${ input }"
 
 ID_HINT: Final = "An id has letters, digits and `_`, at most 64, and does not begin with a digit."
 WHEN_HINT: Final = "Write one expression and nothing around it: `${ nodes.a.output.ok }`."
+AMOUNT_HINT: Final = "Split it into several workflows, or compute in a tool."
 CYCLE_HINT: Final = "Take one of them out: a node can only start when all it depends on has ended."
 
 
@@ -52,11 +58,30 @@ Links: TypeAlias = tuple[Link, ...]
 
 def link_nodes(draft: Draft, problems: Problems, *, plain: bool = False) -> Links:
     """Say for every node, in document order, what it needs. In a `plain` document there are no expressions."""
+    if not plain:
+        _check_amount(draft, problems)
     linker = _Linker(draft, problems, plain)
     links = tuple(linker.link(position, node) for position, node in enumerate(draft.checked.nodes))
     linker.check_output()
     linker.check_cycles(links)
     return links
+
+
+def _check_amount(draft: Draft, problems: Problems) -> None:
+    """Refuse more expressions than are worth compiling; nothing is told of them then."""
+    spec = draft.checked
+    count = size = 0
+    for hole in chain(find_holes([[node.input, node.when] for node in spec.nodes]), find_holes(spec.output)):
+        count += 1
+        size += len(hole.text)
+    if count > MAXIMUM_EXPRESSIONS:
+        message = f"The workflow has {count} expressions; {MAXIMUM_EXPRESSIONS} are allowed."
+    elif size > MAXIMUM_EXPRESSION_BYTES:
+        message = f"The workflow's expressions have {size} characters; {MAXIMUM_EXPRESSION_BYTES} are allowed."
+    else:
+        return
+    problems.add(ProblemCode.LIMIT_EXCEEDED, message, "/nodes", hint=AMOUNT_HINT)
+    raise problems.error()
 
 
 class _Linker:

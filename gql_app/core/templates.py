@@ -1,10 +1,12 @@
 """Finds the `${ … }` in a text."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from gql_app.core.cel import InvalidExpression, shorten
+from gql_app.core.values import Json
 
 OPENING: Final = "${"
 
@@ -58,6 +60,20 @@ def split_template(text: str) -> tuple[list[Piece], InvalidExpression | None]:
     if rest := "".join(literal):
         pieces.append(rest)
     return pieces, None
+
+
+def find_holes(value: Json) -> Iterator[Hole]:
+    """Find every expression in a JSON value, as far as each text can be split."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            if OPENING in item:
+                yield from (piece for piece in split_template(item)[0] if isinstance(piece, Hole))
+        elif isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
 
 
 def escape_template(text: str) -> str:

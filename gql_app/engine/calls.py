@@ -23,7 +23,7 @@ from gql_app.core.signals import AttemptErred, AttemptStopped, AttemptSucceeded,
 from gql_app.core.values import NULL, Json, Value
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.engine.threads import run_in_thread
-from gql_app.ports import Clock, RunRepository, Secrets, Tool, ToolContext, Tools
+from gql_app.ports import Clock, Evaluator, RunRepository, Secrets, Tool, ToolContext, Tools
 from gql_app.settings import Settings
 from gql_app.telemetry.monitor import Monitor
 
@@ -82,6 +82,7 @@ class Caller:
         *,
         repository: RunRepository,
         tools: Tools,
+        evaluator: Evaluator,
         clock: Clock,
         settings: Settings,
         secrets: Secrets | None,
@@ -90,6 +91,7 @@ class Caller:
     ) -> None:
         self._repository = repository
         self._tools = tools
+        self._evaluator = evaluator
         self._clock = clock
         self._settings = settings
         self._secrets = secrets
@@ -181,7 +183,7 @@ class Caller:
         value = plan.input
         if value:
             template = compile_template(value, secrets=True)
-            value = await resolve(template, run, self._repository)
+            value = await resolve(template, run, self._repository, self._evaluator)
             if template.secrets:
                 value = self._reveal(template, value, run.namespace)
         arguments = tool.parse(value)
@@ -255,7 +257,7 @@ class Caller:
         )
 
 
-async def resolve(template: Template, run: WorkflowRun, repository: RunRepository) -> Json:
+async def resolve(template: Template, run: WorkflowRun, repository: RunRepository, evaluator: Evaluator) -> Json:
     """Evaluate a template in a run, but for its secrets. Raises `ExpressionError`."""
     if not template.expressions:
         return template.prepare({})
@@ -265,7 +267,8 @@ async def resolve(template: Template, run: WorkflowRun, repository: RunRepositor
         if value.sha256 is not None
     }
     try:
-        return template.prepare(scope(run, template.paths, stored))
+        data = scope(run, template.paths, stored)
+        return await evaluator.evaluate(template, data, namespace=run.namespace, run_id=run.run_id)
     except EvaluationFailed as error:
         raise ExpressionError(str(error)) from None
 

@@ -23,7 +23,7 @@ from gql_app.engine.calls import Call, Caller
 from gql_app.engine.evaluations import Evaluations
 from gql_app.engine.slots import RunSlots, SlotPool
 from gql_app.engine.timers import RunTimers, Timers
-from gql_app.ports import Clock, RunRepository
+from gql_app.ports import Clock, Evaluator, RunRepository
 from gql_app.telemetry.monitor import Monitor
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Surroundings(Protocol):
     """What the drivers of an executor share."""
 
     repository: RunRepository
+    evaluator: Evaluator
     clock: Clock
     caller: Caller
     pool: SlotPool
@@ -74,7 +75,14 @@ class RunDriver:
         self._asked: list[asyncio.Future[None]] = []
         self._values: dict[str, bytes] = {}
         self._calls: dict[NodeKey, Call] = {}
-        self._evaluations = Evaluations(run, shared.repository, self._values, self.tell, shared.maximum_run_bytes)
+        self._evaluations = Evaluations(
+            run,
+            self._values,
+            self.tell,
+            repository=shared.repository,
+            evaluator=shared.evaluator,
+            maximum_bytes=shared.maximum_run_bytes,
+        )
         self._wakeup: asyncio.Future[None] | None = None
         self._left = False
         self._over = False

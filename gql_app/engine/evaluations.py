@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import orjson
 
 from gql_app.core.errors import ExpressionError, ToolError
-from gql_app.core.expressions import Path, compile_expression, compile_template
+from gql_app.core.expressions import Expression, Template, compile_expression, compile_template
+from gql_app.core.formulas import heavy_data
 from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import Evaluate, Evaluated, EvaluationTarget, Signal
 from gql_app.core.values import Json
 from gql_app.engine.calls import as_failure
 from gql_app.engine.outputs import as_value, encode_output
-from gql_app.ports import RunRepository
+from gql_app.ports import Evaluator, RunRepository
 
 logger = logging.getLogger(__name__)
 
@@ -22,52 +23,58 @@ logger = logging.getLogger(__name__)
 class Evaluations:
     """The evaluations of one run. `fresh` holds the values that are told but not stored yet, by sha256."""
 
-    __slots__ = ("_fresh", "_maximum_bytes", "_repository", "_run", "_tasks", "_tell")
+    __slots__ = ("_evaluator", "_fresh", "_maximum_bytes", "_repository", "_run", "_tasks", "_tell")
 
     def __init__(
         self,
         run: WorkflowRun,
-        repository: RunRepository,
         fresh: dict[str, bytes],
         tell: Callable[[Signal], None],
+        *,
+        repository: RunRepository,
+        evaluator: Evaluator,
         maximum_bytes: int,
     ) -> None:
         self._run = run
         self._repository = repository
+        self._evaluator = evaluator
         self._fresh = fresh
         self._tell = tell
         self._maximum_bytes = maximum_bytes
         self._tasks: set[asyncio.Task[None]] | None = None
 
     def answer(self, command: Evaluate) -> None:
-        """Answer at once if every value is at hand, else as soon as they are."""
+        """Answer at once if every value is at hand and the evaluation costs little, else as soon as it is done."""
         try:
-            paths = self._paths(command)
+            formula = self._formula(command)
         except Exception as error:  # noqa: BLE001 - an edge: the expression was checked by another version of us
             self._refuse(command, error)
             return
-        values = [node.output for node in self._sinks()] if paths is None else values_of(self._run, paths)
+        values = [node.output for node in self._sinks()] if formula is None else values_of(self._run, formula.paths)
         missing = {value.sha256 for value in values if value.sha256 is not None} - self._fresh.keys()
         if missing:
-            task = asyncio.create_task(self._fetch_and_evaluate(command, paths, missing))
-            if self._tasks is None:
-                self._tasks = set()
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._go_on(self._fetch_and_evaluate(command, formula, missing))
         else:
-            self._evaluate(command, paths, self._fresh)
+            self._evaluate(command, formula, self._fresh)
 
     def close(self) -> None:
         """Stop what still waits for values; nothing is told any more."""
         for task in self._tasks or ():
             task.cancel()
 
-    def _paths(self, command: Evaluate) -> tuple[Path, ...] | None:
-        """Tell what an evaluation reads; for a run's output without a template nothing but its sinks: null."""
+    def _go_on(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        if self._tasks is None:
+            self._tasks = set()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _formula(self, command: Evaluate) -> Expression | Template | None:
+        """Tell what is to be evaluated; for a run's output without a template nothing: its sinks are read."""
         if command.target is EvaluationTarget.WHEN:
-            return compile_expression(self._when(command)).paths
+            return compile_expression(self._when(command))
         output = self._run.plan.output
-        return None if output is None else compile_template(output).paths
+        return None if output is None else compile_template(output)
 
     def _when(self, command: Evaluate) -> str:
         assert command.node is not None
@@ -79,7 +86,9 @@ class Evaluations:
         run = self._run
         return [run.nodes[i] for i, dependents in enumerate(run.topology.dependents) if not dependents]
 
-    async def _fetch_and_evaluate(self, command: Evaluate, paths: tuple[Path, ...] | None, missing: set[str]) -> None:
+    async def _fetch_and_evaluate(
+        self, command: Evaluate, formula: Expression | Template | None, missing: set[str]
+    ) -> None:
         run = self._run
         stored = dict(self._fresh)
         try:
@@ -89,20 +98,39 @@ class Evaluations:
             logger.exception("A value of run %s could not be read.", run.run_id)
             self._refuse(command, error)
             return
-        self._evaluate(command, paths, stored)
+        self._evaluate(command, formula, stored)
 
-    def _evaluate(self, command: Evaluate, paths: tuple[Path, ...] | None, stored: dict[str, bytes]) -> None:
+    def _evaluate(self, command: Evaluate, formula: Expression | Template | None, stored: dict[str, bytes]) -> None:
         try:
-            if command.target is EvaluationTarget.WHEN:
-                expression = compile_expression(self._when(command))
-                self._tell_truth(command, expression.evaluate(scope(self._run, paths or (), stored)))
-            elif paths is None:
+            if formula is None:
                 self._tell_output(command, self._default_output(stored))
+                return
+            data = scope(self._run, formula.paths, stored)
+            if heavy_data(formula, data) is None:
+                self._tell_result(command, formula.evaluate(data))
             else:
-                result = compile_template(self._run.plan.output).evaluate(scope(self._run, paths, stored))
-                self._tell_output(command, encode_output(result, self._maximum_bytes))
+                self._go_on(self._evaluate_elsewhere(command, formula, data))
         except ToolError as error:
             self._refuse(command, error)
+
+    async def _evaluate_elsewhere(
+        self, command: Evaluate, formula: Expression | Template, data: dict[str, Json]
+    ) -> None:
+        run = self._run
+        try:
+            result = await self._evaluator.evaluate(formula, data, namespace=run.namespace, run_id=run.run_id)
+            self._tell_result(command, result)
+        except ToolError as error:
+            self._refuse(command, error)
+        except Exception as error:
+            logger.exception("An expression of run %s could not be evaluated.", run.run_id)
+            self._refuse(command, error)
+
+    def _tell_result(self, command: Evaluate, result: Json) -> None:
+        if command.target is EvaluationTarget.WHEN:
+            self._tell_truth(command, result)
+        else:
+            self._tell_output(command, encode_output(result, self._maximum_bytes))
 
     def _default_output(self, stored: dict[str, bytes]) -> bytes:
         """Encode the outputs of the nodes nobody depends on, by id."""

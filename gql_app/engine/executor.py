@@ -18,7 +18,7 @@ from gql_app.engine.driver import RunDriver
 from gql_app.engine.line import RunLine
 from gql_app.engine.slots import SlotPool
 from gql_app.engine.timers import Timers
-from gql_app.ports import Clock, ExecutorLoad, RunRepository, Secrets, Tools
+from gql_app.ports import Clock, Evaluator, ExecutorLoad, RunRepository, Secrets, Tools
 from gql_app.settings import Settings
 from gql_app.telemetry.monitor import UNMONITORED, Monitor
 
@@ -37,6 +37,7 @@ class AsyncioExecutor:
         *,
         repository: RunRepository,
         tools: Tools,
+        evaluator: Evaluator,
         clock: Clock,
         settings: Settings,
         secrets: Secrets | None = None,
@@ -44,6 +45,7 @@ class AsyncioExecutor:
         monitor: Monitor = UNMONITORED,
     ) -> None:
         self.repository = repository
+        self.evaluator = evaluator
         self.clock = clock
         self.random = random
         self.monitor = monitor
@@ -52,6 +54,7 @@ class AsyncioExecutor:
         self.caller = Caller(
             repository=repository,
             tools=tools,
+            evaluator=evaluator,
             clock=clock,
             settings=settings,
             secrets=secrets,

@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 import msgspec
 
 from gql_app.core.errors import (
-    ExpressionError,
     InvalidArgumentError,
     InvalidCursorError,
     OverloadedError,
+    ToolError,
     WorkflowAlreadyFinishedError,
     WorkflowNotFinishedError,
     WorkflowNotFoundError,
@@ -28,6 +28,7 @@ from gql_app.core.signals import CancelRequested
 from gql_app.core.values import Json, Value
 from gql_app.ports import (
     Clock,
+    Evaluator,
     Executor,
     IdempotencyKey,
     RunPage,
@@ -62,6 +63,7 @@ class WorkflowService:
         *,
         repository: RunRepository,
         executor: Executor,
+        evaluator: Evaluator,
         tools: Tools,
         clock: Clock,
         settings: Settings,
@@ -71,6 +73,7 @@ class WorkflowService:
     ) -> None:
         self._repository = repository
         self._executor = executor
+        self._evaluator = evaluator
         self._tools = tools
         self._clock = clock
         self._random_bytes = random_bytes
@@ -191,9 +194,11 @@ class WorkflowService:
             return None
         stored = await self._stored(run, values_of(run, template.paths))
         try:
-            return template.evaluate(scope(run, template.paths, stored))
-        except ExpressionError:
+            data = scope(run, template.paths, stored)
+            prepared = await self._evaluator.evaluate(template, data, namespace=run.namespace, run_id=run.run_id)
+        except ToolError:
             return None
+        return template.show(prepared)
 
     def actions(self, run: WorkflowRun) -> tuple[AvailableAction, ...]:
         """Tell what can be done with a run now."""

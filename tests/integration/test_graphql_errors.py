@@ -189,6 +189,11 @@ def api_with_a_broken_store() -> Api:
     stage = Stage()
     repository = BrokenRepository(clock=stage.clock, settings=stage.settings)
     service = WorkflowService(
-        repository=repository, executor=stage.executor, tools=stage.tools, clock=stage.clock, settings=stage.settings
+        repository=repository,
+        executor=stage.executor,
+        evaluator=stage.evaluator,
+        tools=stage.tools,
+        clock=stage.clock,
+        settings=stage.settings,
     )
     return Api(service)

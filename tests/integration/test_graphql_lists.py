@@ -208,7 +208,12 @@ async def api_with_a_run_that_cannot_be_read() -> Api:
     repository = EmptiedRepository(clock=stage.clock, settings=stage.settings)
     await repository.create([submitted(plan(planned("a")))], values={})
     service = WorkflowService(
-        repository=repository, executor=stage.executor, tools=stage.tools, clock=stage.clock, settings=stage.settings
+        repository=repository,
+        executor=stage.executor,
+        evaluator=stage.evaluator,
+        tools=stage.tools,
+        clock=stage.clock,
+        settings=stage.settings,
     )
     return Api(service)
 

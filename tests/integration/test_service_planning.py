@@ -53,6 +53,7 @@ async def test_others_are_served_while_a_big_document_is_planned() -> None:
     service = WorkflowService(
         repository=stage.repository,
         executor=stage.executor,
+        evaluator=stage.evaluator,
         tools=tools,
         clock=stage.clock,
         settings=stage.settings,

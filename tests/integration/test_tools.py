@@ -12,14 +12,12 @@ from gql_app.core.errors import InvalidInputError
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.values import Json
 from gql_app.ports import Tool, ToolContext
-from gql_app.settings import Settings
 from gql_app.testing.virtual_time import run_on_virtual_time
-from gql_app.tools.builtin import builtin_tools
 from gql_app.tools.delay import delay
 from gql_app.tools.echo import echo
 from gql_app.tools.fail import fail
 from gql_app.tools.registry import ToolRegistry
-from tests.support.tools import CONTEXT, context_of, greet_renamed, greet_slowly
+from tests.support.tools import CONTEXT, context_of, greet_renamed, greet_slowly, tools_that_ship
 
 
 async def call_fail(attempt: int, **options: Json) -> Json:
@@ -102,7 +100,7 @@ def test_fail_refuses_what_it_does_not_know(options: dict[str, Json]) -> None:
 
 @pytest.mark.anyio
 async def test_the_template_tool_fills_a_text() -> None:
-    registry = ToolRegistry(builtin_tools(Settings()))
+    registry = ToolRegistry(tools_that_ship())
     template = registry.find("text.template")
 
     assert template is not None

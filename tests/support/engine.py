@@ -13,6 +13,7 @@ from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.core.values import NULL, Json, Value
 from gql_app.engine.executor import AsyncioExecutor
 from gql_app.ports import Clock, RunRepository, Tool, ToolContext
+from gql_app.sandbox.sandbox import Sandbox
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
 from gql_app.telemetry.monitor import UNMONITORED, Monitor
@@ -69,8 +70,10 @@ class Engine:
     ) -> None:
         self.clock = clock
         self.repository = repository or MemoryRunRepository(clock=clock, settings=settings)
+        self.sandbox = Sandbox(settings)
         self.executor = AsyncioExecutor(
             repository=self.repository,
+            evaluator=self.sandbox,
             tools=Toolbox({tool.definition.name: tool for tool in tools}),
             clock=clock,
             settings=settings,
@@ -134,6 +137,7 @@ async def engine(
     made = Engine(*tools, clock=VirtualClock(), settings=Settings(**settings), repository=repository, monitor=monitor)
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
-        loop.hold_while(lambda: made.executor.caller.threads_out > 0)
+        loop.hold_while(lambda: made.executor.caller.threads_out > 0 or made.sandbox.busy)
     yield made
     await made.executor.close()
+    await made.sandbox.close()

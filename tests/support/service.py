@@ -8,6 +8,7 @@ from gql_app.core.plan import ToolDefinition
 from gql_app.core.run import WorkflowRun
 from gql_app.core.values import Json
 from gql_app.ports import Tool
+from gql_app.sandbox.sandbox import Sandbox
 from gql_app.service import WorkflowService
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
@@ -42,11 +43,13 @@ class Stage:
         self.settings = settings or Settings()
         self.repository = repository(clock=self.clock, settings=self.settings)
         self.executor = executor(self.repository, self.clock)
+        self.evaluator = Sandbox(self.settings)
         self.tools = NamedTools()
         self._drawn = 0
         self.service = WorkflowService(
             repository=self.repository,
             executor=self.executor,
+            evaluator=self.evaluator,
             tools=self.tools,
             clock=self.clock,
             settings=self.settings,

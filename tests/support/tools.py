@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from gql_app import ToolContext, tool
 from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
 from gql_app.core.values import Json
+from gql_app.ports import Tool
+from gql_app.sandbox.sandbox import Sandbox
+from gql_app.settings import Settings
+from gql_app.tools.builtin import builtin_tools
 
 
 def context_of(*, attempt: int = 1, **options: Json) -> ToolContext:
@@ -16,6 +20,12 @@ def context_of(*, attempt: int = 1, **options: Json) -> ToolContext:
 
 
 CONTEXT = context_of()
+
+
+def tools_that_ship() -> list[Tool]:
+    """Make the tools that every service has."""
+    settings = Settings()
+    return builtin_tools(settings, Sandbox(settings))
 
 
 class Item(BaseModel):

@@ -124,3 +124,30 @@ def test_items_are_unique_by_the_rules_of_json(values: list[Json], unique: bool)
     what = with_schema({"uniqueItems": True}, values)
 
     assert (planned(what).input == values) if unique else (found(what) == [(Code.INVALID_INPUT, "/input")])
+
+
+def test_more_expressions_than_are_worth_compiling_are_one_problem() -> None:
+    what = document(*(node(f"n{i}", input={"value": ["${ input }"] * 501}) for i in range(10)))
+
+    (problem,) = problems(what)
+
+    assert (problem.code, problem.pointer) == (Code.LIMIT_EXCEEDED, "/nodes")
+    assert problem.message == "The workflow has 5010 expressions; 5000 are allowed."
+
+
+def test_a_document_full_of_long_expressions_is_one_problem() -> None:
+    long = "${ [" + ",".join(["input"] * 300) + "] }"
+
+    (problem,) = problems(document(*(node(f"n{i}", input={"value": [long] * 15}) for i in range(10))))
+
+    assert problem.code is Code.LIMIT_EXCEEDED
+    assert "expressions have 270450 characters; 262144 are allowed" in problem.message
+
+
+def test_a_value_full_of_long_expressions_is_one_problem() -> None:
+    long = "${ [" + ",".join(["input"] * 300) + "] }"
+
+    (problem,) = problems(document(node("a", input={"value": [long] * 20})))
+
+    assert (problem.code, problem.pointer) == (Code.INVALID_EXPRESSION, "/nodes/0/input")
+    assert problem.message == "The value's expressions have more than 32768 characters."

@@ -11,11 +11,9 @@ from jsonschema import Draft202012Validator
 from gql_app import tool
 from gql_app.core.errors import InvalidInputError, InvalidToolError
 from gql_app.core.values import Json
-from gql_app.settings import Settings
-from gql_app.tools.builtin import builtin_tools
 from gql_app.tools.echo import echo
 from gql_app.tools.registry import ToolRegistry, load_tools
-from tests.support.tools import greet
+from tests.support.tools import greet, tools_that_ship
 
 Write: TypeAlias = Callable[[str, str], None]
 
@@ -53,7 +51,7 @@ def test_what_is_no_tool_is_refused() -> None:
 
 
 def test_every_tool_that_ships_describes_itself_and_all_its_fields() -> None:
-    definitions = ToolRegistry(builtin_tools(Settings())).definitions()
+    definitions = ToolRegistry(tools_that_ship()).definitions()
 
     assert list(definitions) == ["delay", "echo", "fail", "http.request", "text.template", "value.transform"]
     for definition in definitions.values():
@@ -140,7 +138,7 @@ def test_a_path_is_not_the_name_of_a_module(name: str) -> None:
 
 
 def test_the_schemas_of_every_tool_that_ships_are_json_schema() -> None:
-    for definition in ToolRegistry(builtin_tools(Settings())).definitions().values():
+    for definition in ToolRegistry(tools_that_ship()).definitions().values():
         Draft202012Validator.check_schema(definition.input_schema)
         Draft202012Validator.check_schema(definition.output_schema)
 
@@ -162,7 +160,7 @@ def test_the_schemas_of_every_tool_that_ships_are_json_schema() -> None:
     ],
 )
 def test_the_schema_and_the_check_before_the_call_agree(name: str, value: Json, fits: bool) -> None:
-    found = ToolRegistry(builtin_tools(Settings())).find(name)
+    found = ToolRegistry(tools_that_ship()).find(name)
     assert found is not None
 
     by_schema = Draft202012Validator(found.definition.input_schema).is_valid(value)

@@ -4,12 +4,16 @@ import pytest
 
 from gql_app.core.errors import ExpressionError, InvalidInputError
 from gql_app.core.values import Json
-from gql_app.tools.transform import transform
+from gql_app.sandbox.sandbox import Sandbox
+from gql_app.tools.transform import Transform
 from tests.support.tools import CONTEXT
 
+pytestmark = pytest.mark.anyio
 
-def evaluate(expression: str, value: Json = None) -> Json:
-    return transform.run(transform.parse({"expression": expression, "value": value}), CONTEXT)
+
+async def evaluate(sandbox: Sandbox, expression: str, value: Json = None) -> Json:
+    transform = Transform(sandbox)
+    return await transform.call(transform.parse({"expression": expression, "value": value}), CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -23,34 +27,36 @@ def evaluate(expression: str, value: Json = None) -> Json:
         ("timestamp(value)", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
     ],
 )
-def test_an_expression_is_evaluated_over_the_value(expression: str, value: Json, result: Json) -> None:
-    assert evaluate(expression, value) == result
+async def test_an_expression_is_evaluated_over_the_value(
+    sandbox: Sandbox, expression: str, value: Json, result: Json
+) -> None:
+    assert await evaluate(sandbox, expression, value) == result
 
 
 @pytest.mark.parametrize("expression", ["input.x", "nodes.a.output", "run.id", "vlaue + 1"])
-def test_only_the_value_is_in_scope(expression: str) -> None:
+async def test_only_the_value_is_in_scope(sandbox: Sandbox, expression: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        evaluate(expression)
+        await evaluate(sandbox, expression)
 
     assert "undeclared reference" in str(caught.value)
     assert "In scope are `value` and CEL's standard functions" in str(caught.value)
 
 
-def test_a_syntax_error_is_told_with_its_place() -> None:
+async def test_a_syntax_error_is_told_with_its_place(sandbox: Sandbox) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        evaluate("value +")
+        await evaluate(sandbox, "value +")
 
     assert "The expression cannot work: " in str(caught.value)
     assert "^" in str(caught.value)
 
 
-def test_a_failing_evaluation_quotes_the_expression() -> None:
+async def test_a_failing_evaluation_quotes_the_expression(sandbox: Sandbox) -> None:
     with pytest.raises(ExpressionError, match=r"Expression `value\.missing` failed") as caught:
-        evaluate("value.missing", {})
+        await evaluate(sandbox, "value.missing", {})
 
     assert not caught.value.retryable
 
 
-def test_comprehensions_are_limited_as_in_documents() -> None:
+async def test_comprehensions_are_limited_as_in_documents(sandbox: Sandbox) -> None:
     with pytest.raises(InvalidInputError, match="3 comprehensions; 2 are allowed"):
-        evaluate("value.map(a, value.map(b, value.map(c, c)))", [1])
+        await evaluate(sandbox, "value.map(a, value.map(b, value.map(c, c)))", [1])

@@ -1,0 +1,1 @@
+"""Where expressions that could cost much are evaluated: in processes that are killed when they take too much."""
