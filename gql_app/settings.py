@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_HOST_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -25,6 +27,20 @@ def _check_origin(text: str) -> str:
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split)]
+
+
+def _check_network(text: str) -> str:
+    """Take a network, or the name of a host."""
+    try:
+        ip_network(text)
+    except ValueError:
+        if _HOST_NAME.fullmatch(text.lower()) is None:
+            message = "neither a network nor the name of a host: write 10.1.0.0/16, 10.1.2.3 or internal.example"
+            raise PydanticCustomError("network", message) from None
+    return text.lower()
+
+
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class Posture(StrEnum):
@@ -129,6 +145,8 @@ class Settings(BaseSettings):
 
     # What tools and expressions may do, and their secrets
 
+    http_allowed_networks: Networks = ()
+    """What `http.request` may reach beside public addresses: networks (`10.1.0.0/16`) and names of hosts."""
     expression_processes: int = Field(default=2, ge=1, le=64)
     """Processes that evaluate what could cost much."""
     expression_seconds: float = Field(default=1.0, gt=0, le=60)

@@ -11,6 +11,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Annotated, Final
 
 import anyio.to_thread
+import httpcore
 import httpx
 from pydantic import BaseModel, Field
 
@@ -23,6 +24,8 @@ from gql_app.telemetry.context import trace_parent
 from gql_app.tools.decorator import tool
 from gql_app.tools.http_body import decode_body, read_body
 from gql_app.tools.http_input import HttpRequestInput
+from gql_app.tools.http_network import GuardedBackend, GuardedTransport
+from gql_app.tools.http_reach import Reach
 
 MAXIMUM_REDIRECTS: Final = 5
 CONNECT_SECONDS: Final = 10.0
@@ -49,10 +52,17 @@ class HttpResponse(BaseModel):
 class HttpRequest:
     """The tool. All its calls share one pool of connections, which is opened by the first."""
 
-    def __init__(self, settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
         self._maximum = settings.maximum_response_bytes
         self._connections = settings.maximum_attempts_in_flight
         self._transport = transport
+        self._network = network or GuardedBackend(Reach(settings))
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tool = tool(name="http.request")(self._request)
@@ -104,12 +114,11 @@ class HttpRequest:
         return self._client
 
     def _make_client(self, verify: ssl.SSLContext) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=IDLE_CONNECTIONS)
         return httpx.AsyncClient(
-            verify=verify,
-            transport=self._transport,
+            transport=self._transport or GuardedTransport(self._network, verify, limits),
             # The attempt's timeout is the limit of everything but this.
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=self._connections, max_keepalive_connections=IDLE_CONNECTIONS),
             headers={"user-agent": "gql-app", "accept-encoding": "gzip"},
             # What one run is told must not show in the requests of another.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
