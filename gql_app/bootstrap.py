@@ -41,44 +41,46 @@ async def application(
     On closing, attempts in flight get their grace first; tools and the store go once nothing uses them.
     """
     instruments = instruments or Instruments(settings)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(instruments.close)
+        opened = await _open(stack, settings, tools, instruments)
+        await _take_over(opened.repository, opened.executor)
+        yield opened
+
+
+async def _open(
+    stack: AsyncExitStack, settings: Settings, tools: Sequence[Tool], instruments: Instruments
+) -> Application:
     sandbox = Sandbox(settings)
     registry = make_registry(settings, tools, evaluator=sandbox)
     clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(instruments.close)
-        repository = MemoryRunRepository(clock=clock, settings=settings)
-        stack.push_async_callback(repository.close)
-        stack.push_async_callback(sandbox.close)
-        await stack.enter_async_context(registry)
-        monitor = instruments.monitor
-        executor = AsyncioExecutor(
-            repository=repository,
-            tools=registry,
-            evaluator=sandbox,
-            clock=clock,
-            settings=settings,
-            monitor=monitor,
-        )
-        stack.push_async_callback(executor.close)
-        instruments.observe(load=executor.load, is_tool=lambda name: registry.find(name) is not None)
-        service = WorkflowService(
-            repository=repository,
-            executor=executor,
-            evaluator=sandbox,
-            tools=registry,
-            clock=clock,
-            settings=settings,
-            monitor=monitor,
-        )
-        await _take_over(repository, executor)
-        yield Application(
-            service=service,
-            repository=repository,
-            executor=executor,
-            tools=registry,
-            instruments=instruments,
-            settings=settings,
-        )
+    repository = MemoryRunRepository(clock=clock, settings=settings)
+    stack.push_async_callback(repository.close)
+    stack.push_async_callback(sandbox.close)
+    await stack.enter_async_context(registry)
+    monitor = instruments.monitor
+    executor = AsyncioExecutor(
+        repository=repository, tools=registry, evaluator=sandbox, clock=clock, settings=settings, monitor=monitor
+    )
+    stack.push_async_callback(executor.close)
+    instruments.observe(load=executor.load, is_tool=lambda name: registry.find(name) is not None)
+    service = WorkflowService(
+        repository=repository,
+        executor=executor,
+        evaluator=sandbox,
+        tools=registry,
+        clock=clock,
+        settings=settings,
+        monitor=monitor,
+    )
+    return Application(
+        service=service,
+        repository=repository,
+        executor=executor,
+        tools=registry,
+        instruments=instruments,
+        settings=settings,
+    )
 
 
 def make_registry(

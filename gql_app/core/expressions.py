@@ -1,17 +1,17 @@
 """Expressions in a document: what `${ … }` mentions and what it gives."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from gql_app.core.building import Build, Part, Results, Scope, constantly, hole, interpolate, join, seal
 from gql_app.core.cel import EvaluationFailed, InvalidExpression, Program
 from gql_app.core.cel_syntax import Path
 from gql_app.core.cel_values import MAXIMUM_DEPTH
 from gql_app.core.documents import make_pointer
 from gql_app.core.paths import MISSING, Tree, follow, grow, minimal, prune
-from gql_app.core.placeholders import SECRETS_HINT, Sealed, Secret, holds_placeholder, open_sealed, secret_name
+from gql_app.core.placeholders import SECRETS_HINT, Secret, holds_placeholder, open_sealed, secret_name
 from gql_app.core.templates import OPENING, Hole, Piece, escape_template, split_template
 from gql_app.core.values import Json
 
@@ -38,12 +38,8 @@ MAXIMUM_EXPRESSIONS: Final = 1_000
 MAXIMUM_EXPRESSION_CHARACTERS: Final = 32 << 10
 """In one value: they are compiled in one go, too."""
 
-Scope: TypeAlias = Mapping[str, Json]
 Place: TypeAlias = tuple[str | int, ...]
 """Where something stands in a value: the way there."""
-_Build: TypeAlias = Callable[[Scope], Json]
-
-_compact_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class TemplateErrors(ValueError):
@@ -94,7 +90,7 @@ class Template:
     expressions: tuple[tuple[str, Expression], ...]
     paths: tuple[Path, ...]
     secrets: tuple[tuple[Place, str], ...]
-    _build: _Build = field(repr=False, compare=False)
+    _build: Build = field(repr=False, compare=False)
     _tree: Tree = field(repr=False, compare=False)
 
     def evaluate(self, scope: Scope) -> Json:
@@ -115,17 +111,17 @@ class Template:
 
     def fill(self, results: Sequence[Json]) -> Json:
         """Prepare with the results of all expressions, in their order, which were evaluated elsewhere."""
-        return self._build(_Results(results))
+        return self._build(Results(results))
 
     def show(self, prepared: Json) -> Json:
         """Let placeholders stand as they are in what was prepared."""
-        return open_sealed(prepared, self._sealed(), _as_written) if self.secrets else prepared
+        return open_sealed(prepared, self.sealed(), _as_written) if self.secrets else prepared
 
     def reveal(self, prepared: Json, values: Mapping[str, str]) -> Json:
         """Put the values of the secrets, by name, in their places in what was prepared. Do this last, and once."""
-        return open_sealed(prepared, self._sealed(), lambda secret: values[secret.name])
+        return open_sealed(prepared, self.sealed(), lambda secret: values[secret.name])
 
-    def _sealed(self) -> Iterable[Place]:
+    def sealed(self) -> Iterable[Place]:
         return dict.fromkeys(place for place, _ in self.secrets)
 
 
@@ -153,7 +149,7 @@ def compile_template(value: Json, *, secrets: bool = False) -> Template:
         raise TemplateErrors([("", InvalidExpression(message, "", hint="Split it over several nodes."))])
     if compiler.problems:
         raise TemplateErrors(compiler.problems)
-    build = part.build or _constantly(part.value)
+    build = part.build or constantly(part.value)
     paths = minimal(path for _, expression in compiler.expressions for path in expression.paths)
     return Template(value, tuple(compiler.expressions), paths, tuple(compiler.secrets), build, grow(paths))
 
@@ -181,14 +177,6 @@ def whole_reference(value: str) -> Path | None:
     return reference if reference is not None and reference[0] == "nodes" and reference[2] == "output" else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A compiled piece of a template: constant unless it has `build`."""
-
-    value: Json
-    build: _Build | None = None
-
-
 class _Compiler:
     """Compiles a value part by part and collects what it finds."""
 
@@ -200,21 +188,21 @@ class _Compiler:
         self.problems: list[tuple[str, InvalidExpression]] = []
         self._allows_secrets = allows_secrets
 
-    def compile(self, value: Json, place: Place, depth: int) -> _Part:
+    def compile(self, value: Json, place: Place, depth: int) -> Part:
         if isinstance(value, str):
-            return self._compile_text(value, place) if OPENING in value else _Part(value)
+            return self._compile_text(value, place) if OPENING in value else Part(value)
         if not isinstance(value, dict | list):
-            return _Part(value)
+            return Part(value)
         if depth == 0:
             message = f"The value is nested deeper than {MAXIMUM_DEPTH} levels."
             hint = "Make it flatter, or pass it as the run's input."
             self._refuse(place, InvalidExpression(message, "", hint=hint))
-            return _Part(value)
+            return Part(value)
         if isinstance(value, dict):
             self._check_keys(value, place)
         items = value.items() if isinstance(value, dict) else enumerate(value)
         parts = {key: self.compile(item, (*place, key), depth - 1) for key, item in items if _may_change(item)}
-        return _join(value, parts)
+        return join(value, parts)
 
     def _check_keys(self, value: Mapping[str, Json], place: Place) -> None:
         for key in value:
@@ -222,100 +210,44 @@ class _Compiler:
                 message = "A name of a field cannot hold a secret."
                 self._refuse((*place, key), InvalidExpression(message, key, hint=SECRETS_HINT))
 
-    def _compile_text(self, text: str, place: Place) -> _Part:
+    def _compile_text(self, text: str, place: Place) -> Part:
         pieces, error = split_template(text)
         builds = [self._compile_piece(piece, place) for piece in pieces]
         if error is not None:
             self._refuse(place, error)
         if not any(isinstance(piece, Hole) for piece in pieces):
-            return _Part("".join(piece for piece in pieces if isinstance(piece, str)))
+            return Part("".join(piece for piece in pieces if isinstance(piece, str)))
         if self.secrets and self.secrets[-1][0] == place:
-            return _Part(text, _seal(builds))
-        return _Part(text, builds[0] if len(builds) == 1 else _interpolate(builds))
+            return Part(text, seal(builds))
+        return Part(text, builds[0] if len(builds) == 1 else interpolate(builds))
 
-    def _compile_piece(self, piece: Piece, place: Place) -> _Build:
+    def _compile_piece(self, piece: Piece, place: Place) -> Build:
         if isinstance(piece, str):
-            return _constantly(piece)
+            return constantly(piece)
         if len(self.expressions) + len(self.secrets) + len(self.problems) >= MAXIMUM_EXPRESSIONS:
             self.too_many = True
-            return _constantly(None)
+            return constantly(None)
         if self._allows_secrets and (name := secret_name(piece.text)):
             self.secrets.append((place, name))
-            return _constantly(Secret(name, f"{OPENING}{piece.text}}}"))
+            return constantly(Secret(name, f"{OPENING}{piece.text}}}"))
         self.room -= len(piece.text)
         if self.room < 0:
-            return _constantly(None)
+            return constantly(None)
         try:
             expression = compile_expression(piece.text.strip())
         except InvalidExpression as error:
             self._refuse(place, InvalidExpression(error.message, error.text, piece.offset, error.hint))
-            return _constantly(None)
+            return constantly(None)
         self.expressions.append((make_pointer(place), expression))
-        return _evaluate(expression, len(self.expressions) - 1)
+        return hole(expression.evaluate, len(self.expressions) - 1)
 
     def _refuse(self, place: Place, error: InvalidExpression) -> None:
         self.problems.append((make_pointer(place), error))
-
-
-class _Results(dict[str, Json]):
-    """Stands for a scope where everything is evaluated already."""
-
-    def __init__(self, results: Sequence[Json]) -> None:
-        super().__init__()
-        self.results = results
-
-
-def _evaluate(expression: Expression, position: int) -> _Build:
-    return lambda scope: scope.results[position] if isinstance(scope, _Results) else expression.evaluate(scope)
 
 
 def _may_change(item: Json) -> bool:
     return OPENING in item if isinstance(item, str) else isinstance(item, dict | list)
 
 
-def _join(value: Json, parts: Mapping[str | int, _Part]) -> _Part:
-    """Make one part of a list or map and those of its items that may change."""
-    builds = [(key, part.build) for key, part in parts.items() if part.build is not None]
-    unescaped = {key: part.value for key, part in parts.items() if part.build is None and part.value is not value[key]}
-    if unescaped:
-        value = value.copy()
-        for key, item in unescaped.items():
-            value[key] = item
-    if not builds:
-        return _Part(value)
-
-    def build(scope: Scope) -> Json:
-        result = value.copy()
-        for key, build_item in builds:
-            result[key] = build_item(scope)
-        return result
-
-    return _Part(value, build)
-
-
-def _interpolate(builds: Sequence[_Build]) -> _Build:
-    """Make a text of the pieces: strings as they are, everything else as compact JSON."""
-
-    def build(scope: Scope) -> str:
-        values = [build_piece(scope) for build_piece in builds]
-        return "".join([value if isinstance(value, str) else _compact_json(value) for value in values])
-
-    return build
-
-
-def _seal(builds: Sequence[_Build]) -> _Build:
-    """Keep the pieces of a text with secrets apart: what an expression gives is never looked at again."""
-
-    def build(scope: Scope) -> Sealed:
-        values = [build_piece(scope) for build_piece in builds]
-        return Sealed([value if isinstance(value, str | Secret) else _compact_json(value) for value in values])
-
-    return build
-
-
 def _as_written(secret: Secret) -> str:
     return secret.text
-
-
-def _constantly(value: Json) -> _Build:
-    return lambda _: value

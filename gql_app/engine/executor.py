@@ -51,16 +51,7 @@ class AsyncioExecutor:
         self.monitor = monitor
         self.maximum_run_bytes = settings.maximum_run_bytes
         self.closing = False
-        self.caller = Caller(
-            repository=repository,
-            tools=tools,
-            evaluator=evaluator,
-            clock=clock,
-            settings=settings,
-            secrets=secrets,
-            random=random,
-            monitor=monitor,
-        )
+        self.caller = self._make_caller(tools, settings, secrets)
         self.pool = SlotPool(attempts=settings.maximum_attempts_in_flight, processes=settings.maximum_processes)
         self.timers = Timers()
         self.pool.configure(tools.definitions())
@@ -73,6 +64,18 @@ class AsyncioExecutor:
             places=settings.maximum_active_runs,
             places_each=settings.maximum_active_runs_per_namespace,
             on_turn=self._turn_has_come,
+        )
+
+    def _make_caller(self, tools: Tools, settings: Settings, secrets: Secrets | None) -> Caller:
+        return Caller(
+            repository=self.repository,
+            tools=tools,
+            evaluator=self.evaluator,
+            clock=self.clock,
+            settings=settings,
+            secrets=secrets,
+            random=self.random,
+            monitor=self.monitor,
         )
 
     async def start(self, namespace: Namespace, run_id: RunId) -> None:

@@ -8,9 +8,9 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from gql_app.core.errors import ProblemCode
 from gql_app.core.events import LostReason, Outcome, RetryState, SkipReason, SlotLimit, Timeout
+from gql_app.core.listing import RunOrderField
 from gql_app.core.run import AttemptStatus, NodeStatus, RunStatus
 from gql_app.core.spec import Jitter
-from gql_app.ports import RunOrderField
 from gql_app.service import Action, HealthStatus, RetryFrom
 
 __all__ = [

@@ -13,8 +13,8 @@ from strawberry.scalars import JSON
 
 from gql_app.core.errors import InvalidArgumentError, InvalidCursorError
 from gql_app.core.ids import Namespace, RunId
+from gql_app.core.listing import RunFilter, RunOrder, RunPosition, RunQuery, RunSummary
 from gql_app.core.values import Json
-from gql_app.ports import RunFilter, RunOrder, RunPosition, RunQuery, RunSummary
 from gql_app.schema.enums import OrderDirection, RunOrderField, RunStatus
 from gql_app.schema.run import WorkflowRun
 

@@ -10,8 +10,8 @@ from strawberry.types.nodes import SelectedField, Selection
 
 from gql_app.core.errors import WorkflowNotFoundError
 from gql_app.core.ids import RunId
+from gql_app.core.listing import RunSummary
 from gql_app.core.planning import ABSENT
-from gql_app.ports import RunSummary
 from gql_app.schema.context import Info
 from gql_app.schema.errors import InvalidWorkflow
 from gql_app.schema.health import Health

@@ -10,7 +10,7 @@ from strawberry.scalars import JSON
 from gql_app.core import run as core
 from gql_app.core.errors import InvalidArgumentError
 from gql_app.core.ids import RunId
-from gql_app.ports import RunSummary
+from gql_app.core.listing import RunSummary
 from gql_app.schema.context import Info
 from gql_app.schema.enums import Action, NodeStatus, RunStatus
 from gql_app.schema.event import RunEvent

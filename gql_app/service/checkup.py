@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import Final
 
 from gql_app.core.ids import DEFAULT_NAMESPACE
-from gql_app.ports import Clock, Executor, ExecutorLoad, RunQuery, RunRepository
+from gql_app.core.listing import RunQuery
+from gql_app.ports import Clock, Executor, ExecutorLoad, RunRepository
 from gql_app.service.answers import Health, HealthCheck, HealthStatus
 from gql_app.settings import Settings
 

@@ -20,24 +20,14 @@ from gql_app.core.errors import (
 from gql_app.core.events import Outcome, RunEvent
 from gql_app.core.expressions import compile_template, node_references
 from gql_app.core.ids import Namespace, RunId, make_run_id
+from gql_app.core.listing import RunPage, RunQuery, RunSummary
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.planning import ABSENT, Absent, Planned
 from gql_app.core.run import NodeRun, RunStatus, WorkflowRun
 from gql_app.core.scope import decode, scope, values_of
 from gql_app.core.signals import CancelRequested
 from gql_app.core.values import Json, Value
-from gql_app.ports import (
-    Clock,
-    Evaluator,
-    Executor,
-    IdempotencyKey,
-    RunPage,
-    RunQuery,
-    RunRepository,
-    RunSummary,
-    Secrets,
-    Tools,
-)
+from gql_app.ports import Clock, Evaluator, Executor, IdempotencyKey, RunRepository, Secrets, Tools
 from gql_app.service.actions import available_actions, nothing_to_retry
 from gql_app.service.answers import AvailableAction, Health, RetryFrom, Update
 from gql_app.service.checkup import Checkup

@@ -13,8 +13,9 @@ from gql_app.core.errors import (
 )
 from gql_app.core.events import RunEvent, WorkflowSubmitted
 from gql_app.core.ids import Namespace, RunId
+from gql_app.core.listing import RunPage, RunQuery, RunSummary
 from gql_app.core.run import RunStatus
-from gql_app.ports import Clock, IdempotencyKey, RunPage, RunQuery, RunSummary
+from gql_app.ports import Clock, IdempotencyKey
 from gql_app.settings import Settings
 from gql_app.storage.admission import Admission
 from gql_app.storage.shelf import Shelf

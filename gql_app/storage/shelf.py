@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from gql_app.core.errors import InvalidCursorError
 from gql_app.core.ids import RunId
-from gql_app.ports import RunFilter, RunOrderField, RunPage, RunPosition, RunQuery
+from gql_app.core.listing import RunFilter, RunOrderField, RunPage, RunPosition, RunQuery
 from gql_app.storage.stored import StoredRun
 
 Key: TypeAlias = tuple[str, RunId]

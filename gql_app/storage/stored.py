@@ -17,8 +17,8 @@ from gql_app.core.events import (
     WorkflowSubmitted,
     WorkflowTimedOut,
 )
+from gql_app.core.listing import RunSummary
 from gql_app.core.run import RunStatus
-from gql_app.ports import RunSummary
 from gql_app.storage.compact import CompactLog
 
 _STATUS: Final[dict[type[Event], RunStatus]] = {

@@ -13,8 +13,9 @@ from gql_app.core.errors import (
 )
 from gql_app.core.events import Outcome, RunEvent
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
+from gql_app.core.listing import RunQuery
 from gql_app.core.run import RunStatus
-from gql_app.ports import IdempotencyKey, RunQuery, RunRepository
+from gql_app.ports import IdempotencyKey, RunRepository
 from tests.support.logs import ending, finished_log, later, progress, run_id, stopping, submission
 from tests.support.repositories import OpenRepository
 

@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 from gql_app.core.errors import InvalidCursorError
 from gql_app.core.events import Outcome
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
+from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
 from gql_app.core.run import RunStatus
-from gql_app.ports import (
-    RunFilter,
-    RunOrder,
-    RunOrderField,
-    RunPage,
-    RunPosition,
-    RunQuery,
-    RunRepository,
-    RunSummary,
-)
+from gql_app.ports import RunRepository
 from tests.support.logs import ending, later, progress, run_id, submission
 from tests.support.repositories import OpenRepository
 

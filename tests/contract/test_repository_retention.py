@@ -4,7 +4,8 @@ import pytest
 
 from gql_app.core.errors import WorkflowNotFoundError
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
-from gql_app.ports import IdempotencyKey, RunQuery, RunRepository
+from gql_app.core.listing import RunQuery
+from gql_app.ports import IdempotencyKey, RunRepository
 from gql_app.settings import Settings
 from tests.support.logs import ending, later, run_id, submission
 from tests.support.repositories import REPOSITORIES, WITH_RETENTION, ManualClock, OpenRepository

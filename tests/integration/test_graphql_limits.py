@@ -7,8 +7,9 @@ from graphql import OperationType, get_introspection_query
 
 from gql_app.core.access import Scope
 from gql_app.core.ids import Namespace
+from gql_app.core.listing import RunPage, RunQuery
 from gql_app.core.values import Json
-from gql_app.ports import Clock, RunPage, RunQuery
+from gql_app.ports import Clock
 from gql_app.schema import operations
 from gql_app.schema.access import PUBLIC, SCOPES
 from gql_app.schema.build import schema

@@ -17,9 +17,10 @@ from gql_app.core.errors import (
 )
 from gql_app.core.events import RunEvent
 from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
+from gql_app.core.listing import RunQuery
 from gql_app.core.run import NodeStatus, RunStatus
 from gql_app.core.signals import CancelRequested, Signal
-from gql_app.ports import IdempotencyKey, RunQuery
+from gql_app.ports import IdempotencyKey
 from gql_app.service import Action, AvailableAction, HealthStatus
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
