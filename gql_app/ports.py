@@ -9,7 +9,7 @@ import msgspec
 
 from gql_app.core.events import RunEvent
 from gql_app.core.ids import Namespace, RunId
-from gql_app.core.listing import RunPage, RunQuery, RunSummary
+from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.signals import Signal
 from gql_app.core.values import Json
@@ -17,6 +17,26 @@ from gql_app.core.values import Json
 if TYPE_CHECKING:
     # The authors of tools import this module, and need no CEL library for it.
     from gql_app.core.formulas import Formula
+
+__all__ = [
+    "Clock",
+    "Evaluator",
+    "Executor",
+    "ExecutorLoad",
+    "IdempotencyKey",
+    "RunFilter",
+    "RunOrder",
+    "RunOrderField",
+    "RunPage",
+    "RunPosition",
+    "RunQuery",
+    "RunRepository",
+    "RunSummary",
+    "Secrets",
+    "Tool",
+    "ToolContext",
+    "Tools",
+]
 
 
 class Clock(Protocol):

@@ -7,9 +7,9 @@ from gql_app.tools.echo import echo
 from gql_app.tools.fail import fail
 from gql_app.tools.http import HttpRequest
 from gql_app.tools.text import text_template
-from gql_app.tools.transform import Transform
+from gql_app.tools.transform import transform
 
 
 def builtin_tools(settings: Settings, evaluator: Evaluator) -> list[Tool]:
     """Make the tools that every service has."""
-    return [echo, delay, fail, HttpRequest(settings), text_template(settings), Transform(evaluator)]
+    return [echo, delay, fail, HttpRequest(settings), text_template(settings), transform(evaluator)]

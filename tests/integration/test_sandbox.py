@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import os
 import resource
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +24,7 @@ from gql_app.sandbox.sandbox import Sandbox
 from gql_app.settings import Settings
 from gql_app.testing.virtual_time import VirtualTimeLoop
 from tests.support.hostile_expressions import ENDLESS_INPUT, ENDLESS_PATTERN, FAT_LIST, STRING_DOUBLER, fattened
+from tests.support.requirements import REPOSITORY
 
 pytestmark = pytest.mark.anyio
 
@@ -247,3 +251,22 @@ async def test_a_worker_is_given_neither_the_environment_nor_open_files(monkeypa
 
         assert "GQL_APP_SECRET_TOKEN" not in environment_of(pid)
         assert kinds_of_open_files(pid) == {"pipe", "/dev/null"}
+
+
+def test_a_process_ends_with_the_service_however_that_ends() -> None:
+    program = (
+        "import asyncio; from tests.integration import test_sandbox as t\n"
+        "async def main():\n"
+        "    async with t.fresh_sandbox() as sandbox:\n"
+        "        await t.evaluate(sandbox, t.HARMLESS, t.NUMBERS); print(*sandbox.processes, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=REPOSITORY) as service:
+        assert service.stdout is not None
+        worker = os.pidfd_open(int(service.stdout.readline()))
+        service.kill()
+
+    ended, _, _ = select.select([worker], [], [], PATIENT)
+    os.close(worker)
+    assert ended == [worker]

@@ -5,15 +5,15 @@ import pytest
 from gql_app.core.errors import ExpressionError, InvalidInputError
 from gql_app.core.values import Json
 from gql_app.sandbox.sandbox import Sandbox
-from gql_app.tools.transform import Transform
+from gql_app.tools.transform import transform
 from tests.support.tools import CONTEXT
 
 pytestmark = pytest.mark.anyio
 
 
 async def evaluate(sandbox: Sandbox, expression: str, value: Json = None) -> Json:
-    transform = Transform(sandbox)
-    return await transform.call(transform.parse({"expression": expression, "value": value}), CONTEXT)
+    tool = transform(sandbox)
+    return await tool.call(tool.parse({"expression": expression, "value": value}), CONTEXT)
 
 
 @pytest.mark.parametrize(
