@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.figure import CannotMeasureError, Figure, table
 
-NAMES: Final = ("engine", "langgraph", "memory", "service", "subscribers")
+NAMES: Final = ("engine", "graphql", "langgraph", "memory", "service", "subscribers")
 
 
 def main(names: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 
 from gql_app.core import events as facts
 from gql_app.core import run as core
+from gql_app.core.plan import NodePlan
 from gql_app.schema.context import Info
 from gql_app.schema.enums import AttemptStatus, NodeStatus, RetryState, SkipReason, SlotLimit
 from gql_app.schema.pointer import parse_pointer
@@ -108,47 +109,85 @@ class NodeRun:
 
     run: strawberry.Private[core.WorkflowRun]
     node: strawberry.Private[core.NodeRun]
-    id: strawberry.ID = strawberry.field(description="The node's id in the document.")
-    status: NodeStatus = strawberry.field(description="Where the node stands.")
-    tool: str = strawberry.field(description="The name of the tool it calls.")
-    depends_on: list[strawberry.ID] = strawberry.field(
-        description="The nodes it waits for: those its expressions name, and those in the document's `dependsOn`."
-    )
-    error: Failure | None = strawberry.field(description="Why the node failed.")
-    retry_state: RetryState | None = strawberry.field(description="Why a failed node was not tried again.")
-    attempt: int = strawberry.field(description="The number of the latest attempt; 0 before the first.")
-    maximum_attempts: int = strawberry.field(description="How many attempts there may be, the first one included.")
-    next_attempt_at: datetime | None = strawberry.field(description="When a node that is RETRYING is tried again.")
-    skip_reason: SkipReason | None = strawberry.field(description="Why the node was skipped.")
-    skip_cause: strawberry.ID | None = strawberry.field(description="The dependency because of which it was skipped.")
-    started_at: datetime | None = strawberry.field(description="When its first attempt began.")
-    finished_at: datetime | None = strawberry.field(description="When the node ended.")
-    duration_seconds: float | None = strawberry.field(
-        description="From its first attempt to its end, with the delays between attempts; null until it has ended."
-    )
 
     @classmethod
     def from_node(cls, run: core.WorkflowRun, node: core.NodeRun) -> Self:
-        plan = run.plan.nodes[node.index]
-        started_at = node.started_at
-        return cls(
-            run=run,
-            node=node,
-            id=strawberry.ID(str(node.key)),
-            status=node.status,
-            tool=plan.tool,
-            depends_on=[strawberry.ID(name) for name in plan.depends_on],
-            error=Failure.from_optional(node.error),
-            retry_state=node.retry_state,
-            attempt=node.attempts[-1].number if node.attempts else 0,
-            maximum_attempts=plan.retry.maximum_attempts,
-            next_attempt_at=node.next_attempt_at,
-            skip_reason=node.skip_reason,
-            skip_cause=strawberry.ID(str(node.skip_cause)) if node.skip_cause is not None else None,
-            started_at=started_at,
-            finished_at=node.finished_at,
-            duration_seconds=seconds_between(started_at, node.finished_at),
-        )
+        """Show a node. What is told of it is found out when it is asked for: most ask for little."""
+        return cls(run=run, node=node)
+
+    @strawberry.field
+    def id(self) -> strawberry.ID:
+        """The node's id in the document."""
+        return strawberry.ID(str(self.node.key))
+
+    @strawberry.field
+    def status(self) -> NodeStatus:
+        """Where the node stands."""
+        return self.node.status
+
+    @strawberry.field
+    def tool(self) -> str:
+        """The name of the tool it calls."""
+        return self._plan.tool
+
+    @strawberry.field
+    def depends_on(self) -> list[strawberry.ID]:
+        """The nodes it waits for: those its expressions name, and those in the document's `dependsOn`."""
+        return [strawberry.ID(name) for name in self._plan.depends_on]
+
+    @strawberry.field
+    def error(self) -> Failure | None:
+        """Why the node failed."""
+        return Failure.from_optional(self.node.error)
+
+    @strawberry.field
+    def retry_state(self) -> RetryState | None:
+        """Why a failed node was not tried again."""
+        return self.node.retry_state
+
+    @strawberry.field
+    def attempt(self) -> int:
+        """The number of the latest attempt; 0 before the first."""
+        return self.node.attempts[-1].number if self.node.attempts else 0
+
+    @strawberry.field
+    def maximum_attempts(self) -> int:
+        """How many attempts there may be, the first one included."""
+        return self._plan.retry.maximum_attempts
+
+    @strawberry.field
+    def next_attempt_at(self) -> datetime | None:
+        """When a node that is RETRYING is tried again."""
+        return self.node.next_attempt_at
+
+    @strawberry.field
+    def skip_reason(self) -> SkipReason | None:
+        """Why the node was skipped."""
+        return self.node.skip_reason
+
+    @strawberry.field
+    def skip_cause(self) -> strawberry.ID | None:
+        """The dependency because of which it was skipped."""
+        return strawberry.ID(str(self.node.skip_cause)) if self.node.skip_cause is not None else None
+
+    @strawberry.field
+    def started_at(self) -> datetime | None:
+        """When its first attempt began."""
+        return self.node.started_at
+
+    @strawberry.field
+    def finished_at(self) -> datetime | None:
+        """When the node ended."""
+        return self.node.finished_at
+
+    @strawberry.field
+    def duration_seconds(self) -> float | None:
+        """From its first attempt to its end, with the delays between attempts; null until it has ended."""
+        return seconds_between(self.node.started_at, self.node.finished_at)
+
+    @property
+    def _plan(self) -> NodePlan:
+        return self.run.plan.nodes[self.node.index]
 
     @strawberry.field
     async def input(self, info: Info, pointer: Pointer = None) -> JSON | None:

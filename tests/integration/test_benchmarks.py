@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from benchmarks import engine, langgraph, memory, service, subscribers
+from benchmarks import engine, graphql, langgraph, memory, service, subscribers
 from benchmarks.__main__ import NAMES, main
 from benchmarks.figure import Figure, table
 
@@ -66,6 +66,13 @@ def test_submits_are_measured_through_the_service_and_over_http() -> None:
     figures = service.figures(service.Sizes(submits=4, clients=2, warm_up=1))
 
     assert len(names(figures)) == 4
+
+
+def test_requests_are_measured_beside_a_bare_endpoint_that_answers_the_same() -> None:
+    figures = graphql.figures(graphql.Sizes(requests=2, rounds=1, small=1, large=2, hostile_rounds=1))
+
+    assert [figure.at_most for figure in figures if figure.target] == [5, 4.5, 4.5, 50]
+    assert len(names(figures)) == 13
 
 
 def test_a_table_tells_figures_targets_and_what_became_of_them() -> None:
