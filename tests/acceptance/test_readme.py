@@ -28,7 +28,8 @@ BLOCKS = blocks(README)
 COMMANDS = [command for block in BLOCKS if block.language == "console" for command in commands(block)]
 SERVE, SESSION = COMMANDS[0], COMMANDS[1:]
 QUERIES = [(query, answer) for query, answer in itertools.pairwise(BLOCKS) if query.language == "graphql"]
-FIXED = [line.partition("  #")[0] for block in BLOCKS if block.language == "sh" for line in block.text.splitlines()]
+LINES = [line for block in BLOCKS if block.language == "sh" for line in block.text.replace("\\\n", "").splitlines()]
+FIXED = list(dict.fromkeys(line.partition("  #")[0].strip() for line in LINES))
 SHOWN_ADDRESS = "127.0.0.1:8000"
 
 
@@ -120,7 +121,7 @@ def test_a_query_answers_what_is_shown(session: Session, query: Block, answer: B
 
 @pytest.mark.parametrize("command", FIXED)
 def test_a_command_that_does_not_end_by_itself_is_understood(command: str) -> None:
-    words = shlex.split(command)
+    words = [word for word in shlex.split(command) if not re.match(r"[A-Z_]+=", word)]
     trial = ["make", "-n", *words[1:]] if words[0] == "make" else [*words, "--help"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
