@@ -68,7 +68,7 @@ class ConsoleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
-        about = "".join(f" {name}={value}" for name, value in _more(record).items())
+        about = "".join(f" {name}={_on_one_line(value)}" for name, value in _more(record).items())
         lines = [f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{about}"]
         if record.exc_info:
             lines.append(self.formatException(record.exc_info))
@@ -93,6 +93,12 @@ def _more(record: logging.LogRecord) -> LogData:
     """Tell what the code was about, and what the record has of its own (`extra`)."""
     own = {name: value for name, value in record.__dict__.items() if name not in _PLAIN and name not in _RESERVED}
     return {**log_fields(), **own}
+
+
+def _on_one_line(value: object) -> str:
+    """Write a value so that it cannot pass for a line of its own."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def _redact(text: str) -> str:

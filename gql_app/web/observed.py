@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
@@ -85,7 +86,7 @@ class _Sight:
             case "http.response.start" | "websocket.http.response.start":
                 self.status = message["status"]
                 headers = message.get("headers", ())
-                self.lasting = any(name == b"content-type" and value.startswith(_STREAMS) for name, value in headers)
+                self.lasting = _is_stream(headers)
                 message = {**message, "headers": [*headers, (REQUEST_ID, self.request_id)]}
             case _:
                 message = self._of_websocket(message)
@@ -107,6 +108,13 @@ class _Sight:
             case _:
                 pass
         return message
+
+
+def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:
+        if name == b"content-type":
+            return value.startswith(_STREAMS)
+    return False
 
 
 def _request_id(scope: Scope) -> bytes:

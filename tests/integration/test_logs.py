@@ -129,6 +129,13 @@ async def test_on_a_terminal_lines_are_for_readers() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_value_cannot_pass_for_a_line_of_its_own(form: str) -> None:
+    text = written(lambda: log.warning("x", extra={"workflow": "a\n2026-01-01 ERROR forged"}), log_format=form)
+
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
 async def test_what_is_secret_is_taken_out_of_messages_fields_and_tracebacks(form: str) -> None:
     def record() -> None:
         try:
