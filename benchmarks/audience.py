@@ -105,6 +105,9 @@ class Audience(Crowd):
             message = orjson.loads(text)
             if message["type"] == "complete":
                 break
+            if message["type"] == "ping":
+                await connection.send('{"type":"pong"}')
+                continue
             if connection is self._first:
                 self.texts.append(str(text))
             sequence = self._take(message["payload"]["data"]["workflowUpdates"]["events"], sequence)
