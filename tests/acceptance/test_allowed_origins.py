@@ -14,6 +14,7 @@ pytestmark = pytest.mark.anyio
 
 FRONTEND = "http://localhost:5173"
 STRANGER = "http://evil.example"
+HEADERS = "authorization,content-type,idempotency-key,last-event-id"
 HEALTH = "{ health { status } }"
 
 
@@ -39,8 +40,10 @@ async def test_any_other_page_is_still_refused(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_browser_learns_that_the_allowed_page_may_send_json(server: RunningServer, method: str) -> None:
-    asks = {"access-control-request-method": method, "access-control-request-headers": "content-type"}
+async def test_a_browser_learns_that_the_allowed_page_may_send_json_and_a_token(
+    server: RunningServer, method: str
+) -> None:
+    asks = {"access-control-request-method": method, "access-control-request-headers": HEADERS}
 
     with server.client() as client:
         allowed = client.options("/graphql", headers={"origin": FRONTEND, **asks})
@@ -57,6 +60,7 @@ async def test_the_allowed_page_may_read_answers_and_refusals(server: RunningSer
         refusal = client.post("/graphql", json=1, headers={"origin": FRONTEND})
 
     assert (answer.status_code, refusal.status_code) == (HTTPStatus.OK, HTTPStatus.BAD_REQUEST)
+    assert "www-authenticate" in answer.headers["access-control-expose-headers"]
     assert {reply.headers["access-control-allow-origin"] for reply in (answer, refusal)} == {FRONTEND}
 
 

@@ -185,6 +185,8 @@ async def test_keys_and_tokens_are_let_in_side_by_side(path: Path, tmp_path: Pat
         ({"jwt_secret_file": "nowhere", "jwt_issuer": "b", "jwt_audience": "c"}, "nowhere is not there"),
         ({"jwt_jwks_url": "http://issuer.example", "jwt_issuer": "b", "jwt_audience": "c"}, "https://"),
         ({"jwt_jwks_url": "ftp://localhost", "jwt_issuer": "b", "jwt_audience": "c"}, "https://"),
+        ({"jwt_jwks_url": "https://", "jwt_issuer": "b", "jwt_audience": "c"}, "https://"),
+        ({"jwt_jwks_url": "https://[", "jwt_issuer": "b", "jwt_audience": "c"}, "https://"),
         (
             {"jwt_jwks_url": "https://b", "jwt_issuer": "b", "jwt_audience": "c", "jwt_algorithms": ("HS256", "ES256")},
             "holds HS256",

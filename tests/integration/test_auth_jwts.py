@@ -397,9 +397,10 @@ async def test_keys_are_fetched_from_where_their_issuer_publishes_them(tmp_path:
     assert identity.name == "alice"
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/broken", "/big", "/directory"])
+@pytest.mark.parametrize("path", ["/nowhere", "/broken", "/deep", "/big", "/directory"])
 async def test_what_is_no_key_set_lets_nobody_in(tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "broken").write_text("[]", encoding="utf-8")
+    (tmp_path / "deep").write_text('{"keys":' + "[" * 100_000, encoding="utf-8")
     (tmp_path / "big").write_text(" " * (MAXIMUM_PUBLISHED_BYTES + 1), encoding="utf-8")
     write_key_set(tmp_path / "directory" / "index.html", issuer().published)
     with static_server(tmp_path) as address:

@@ -121,14 +121,14 @@ class PublishedKeys:
             self._tried_at = self._monotonic()
             try:
                 self._keys = parse_key_set(await self._fetch(self._url))
-            except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
                 logger.error("The keys at %s cannot be had: %s", self._url, str(error) or type(error).__name__)
             else:
                 self._fetched_at = self._monotonic()
 
 
 async def fetch(url: str) -> bytes:
-    """Fetch a key set. Raises `httpx.HTTPError`, `TimeoutError` and `ValueError`."""
+    """Fetch a key set. Raises `httpx.HTTPError`, `httpx.InvalidURL`, `TimeoutError` and `ValueError`."""
     data = bytearray()
     async with (
         asyncio.timeout(FETCH_SECONDS),
@@ -147,7 +147,7 @@ def parse_key_set(data: bytes) -> SigningKeys:
     """Read a key set (RFC 7517). Raises `ValueError`."""
     try:
         keys = msgspec.json.decode(data, type=dict[str, Json]).get("keys")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it is not a key set: {error}.") from None
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise ValueError("it is not a key set: it has no list `keys` of objects.")

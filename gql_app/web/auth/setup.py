@@ -83,11 +83,19 @@ def _make_source(settings: Settings) -> KeySource:
         return KeysOfFile(Path(settings.jwt_key_file), read_public_keys)
     if settings.jwt_secret_file:
         return KeysOfFile(Path(settings.jwt_secret_file), read_secret)
-    url = urlsplit(settings.jwt_jwks_url)
-    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
+    if not _is_safe(settings.jwt_jwks_url):
         message = f"GQL_APP_JWT_JWKS_URL is {settings.jwt_jwks_url!r}; it must be an https:// address."
         raise AuthenticationSettingsError(message)
     return PublishedKeys(settings.jwt_jwks_url, fetch=fetch)
+
+
+def _is_safe(address: str) -> bool:
+    """Tell whether nobody on the way can put keys of their own in the place of what stands there."""
+    try:
+        url = urlsplit(address)
+        return bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname)))
+    except ValueError:
+        return False
 
 
 def _names(settings: list[str]) -> str:
