@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,13 @@ from gql_app.client import (
     ServerOverloadedError,
     WorkflowClient,
 )
+from gql_app.core.access import Scope
 from gql_app.core.values import Json
+from gql_app.settings import Settings
+from gql_app.web.auth.key_writer import change_keys
 from tests.support.relay import relay
 from tests.support.server import ThreadServer, live_server
+from tests.support.tokens import add_key
 
 pytestmark = pytest.mark.anyio
 
@@ -280,3 +285,28 @@ def test_a_token_that_no_header_can_hold_is_refused_and_not_told(token: str) -> 
         WorkflowClient(token=token)
 
     assert token == "" or token not in str(refused.value)
+
+
+async def test_a_token_lets_in_for_what_it_allows_as_long_as_it_holds(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    token, reader = add_key(keys), add_key(keys, "reader", scopes=(Scope.READ,))
+    with live_server(Settings(shutdown_grace_seconds=0, keys_file=str(keys))) as server:
+        async with (
+            WorkflowClient(server.url) as nobody,
+            WorkflowClient(server.url, token=reader) as looking,
+            WorkflowClient(server.url, token=token, backoff=IMPATIENT) as client,
+        ):
+            with pytest.raises(NotAllowedError) as unknown:
+                await nobody.list()
+            with pytest.raises(NotAllowedError):
+                await anext(nobody.watch("id"))
+            with pytest.raises(NotAllowedError) as forbidden:
+                await looking.submit(WAITS)
+            updates = client.watch((await client.submit(WAITS)).id)
+            first = await anext(updates)
+            change_keys(keys, lambda _: [])
+            with pytest.raises(NotAllowedError, match="The API key has been revoked"):
+                _ = [update async for update in updates]
+
+    assert (unknown.value.code, forbidden.value.code) == ("UNAUTHENTICATED", "FORBIDDEN")
+    assert first.workflow.status in {"PENDING", "RUNNING"}

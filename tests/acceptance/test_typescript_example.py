@@ -3,19 +3,22 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from gql_app.settings import Settings
+from gql_app.web.auth.key_writer import change_keys
 from tests.support.browser import PATIENCE, expect_text, open_browser, open_page
 from tests.support.connections import close_websockets, cut_websockets
-from tests.support.documents import document, submit
+from tests.support.documents import SUBMIT, document, submit
 from tests.support.gate import Gate, gated
 from tests.support.requirements import REPOSITORY, require_node_package, require_npm
 from tests.support.server import ThreadServer, live_server
 from tests.support.static_server import static_server
+from tests.support.tokens import add_key, bearer
 
 PACKAGES = [
     "@graphql-codegen/cli",
@@ -140,3 +143,24 @@ def test_a_run_that_is_not_there_is_told(page: Page, origin: str, server: Thread
     visit(page, origin, server, "nope")
 
     expect_text(page.locator("#run"), "There is no such run.")
+
+
+def test_a_token_is_taken_and_its_end_is_told(browser: Browser, origin: str, gate: Gate, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    token = add_key(keys)
+    settings = Settings(allowed_origins=(origin,), shutdown_grace_seconds=0, keys_file=str(keys))
+    with (
+        live_server(settings, tools=[gate.tool]) as server,
+        open_page(browser, width=1180, height=640, expecting="status of 401") as page,
+    ):
+        with server.client(headers=bearer(token)) as client:
+            answer = client.post("/graphql", json={"query": SUBMIT, "variables": {"spec": document(gated())}})
+        visit(page, origin, server, answer.json()["data"]["submitWorkflow"]["workflow"]["id"])
+        expect_text(page.locator("#list"), "Enter a token above.")
+
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Connect").click()
+        expect_text(page.locator("#run"), "Live.")
+        change_keys(keys, lambda _: [])
+
+        expect_text(page.locator("#run"), "The service closed the connection.", "The API key has been revoked.")

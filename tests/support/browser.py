@@ -29,15 +29,18 @@ def open_browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def open_page(browser: Browser, *, width: int, height: int) -> Iterator[Page]:
-    """Open an empty page that remembers nothing; fail at the end of the block if the browser complained about it."""
+def open_page(browser: Browser, *, width: int, height: int, expecting: str | None = None) -> Iterator[Page]:
+    """Open an empty page that remembers nothing; fail at the end of the block if the browser complained about it.
+
+    Complaints with the text `expecting` do not count.
+    """
     context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     complaints: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and (expecting is None or expecting not in message.text):
             complaints.append(message.text)
 
     page.on("console", hear)

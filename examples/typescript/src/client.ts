@@ -47,7 +47,7 @@ export function connect(url: string, token: string): Service {
                 if (update) payload.variables["after"] = update.sequence;
                 sink.next(result);
               },
-              error: (problem) => sink.error(problem instanceof CloseEvent ? new Error(reasonOf(problem)) : problem),
+              error: (problem) => sink.error(problem instanceof CloseEvent ? new ClosedError(problem) : problem),
               complete: () => sink.complete(),
             });
             return { unsubscribe };
@@ -64,9 +64,17 @@ function reasonOf(event: CloseEvent): string {
   return event.reason || `closed with ${event.code}`;
 }
 
+/** The service closed a websocket, and a retry does not help: a token no longer holds, say. */
+class ClosedError extends Error {
+  constructor(event: CloseEvent) {
+    super(reasonOf(event));
+  }
+}
+
 /** Say what went wrong, for people. */
 export function explain(error: CombinedError): string {
   const told = error.graphQLErrors[0];
+  if (error.networkError instanceof ClosedError) return `The service closed the connection. ${error.networkError.message}`;
   if (told === undefined) return `The service cannot be reached: ${error.networkError?.message ?? error.message}`;
   switch (told.extensions["code"]) {
     case "UNAUTHENTICATED":
