@@ -40,7 +40,7 @@ class Engine:
 
     def __init__(self) -> None:
         clock = SystemClock()
-        settings = Settings(maximum_attempts_in_flight=20_000)
+        settings = Settings(maximum_attempts_in_flight=20_000, maximum_active_runs_per_namespace=1_000)
         self.repository = MemoryRunRepository(clock=clock, settings=settings)
         tools = ToolRegistry([noop])
         instruments = Instruments(settings)

@@ -14,8 +14,10 @@ from gql_app.service import WorkflowService
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
 from gql_app.telemetry.instruments import Instruments
+from gql_app.telemetry.logs import redacted
 from gql_app.tools.builtin import builtin_tools
 from gql_app.tools.registry import ToolRegistry, load_tools
+from gql_app.vault.vault import Vault, make_vault
 
 logger: Final = logging.getLogger(__name__)
 
@@ -43,13 +45,15 @@ async def application(
     instruments = instruments or Instruments(settings)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(instruments.close)
-        opened = await _open(stack, settings, tools, instruments)
+        vault = make_vault(settings)
+        stack.enter_context(redacted(vault.hide))
+        opened = await _open(stack, settings, tools, instruments, vault)
         await _take_over(opened.repository, opened.executor)
         yield opened
 
 
 async def _open(
-    stack: AsyncExitStack, settings: Settings, tools: Sequence[Tool], instruments: Instruments
+    stack: AsyncExitStack, settings: Settings, tools: Sequence[Tool], instruments: Instruments, vault: Vault
 ) -> Application:
     sandbox = Sandbox(settings)
     registry = make_registry(settings, tools, evaluator=sandbox)
@@ -58,23 +62,28 @@ async def _open(
     stack.push_async_callback(repository.close)
     stack.push_async_callback(sandbox.close)
     await stack.enter_async_context(registry)
-    monitor = instruments.monitor
     executor = AsyncioExecutor(
-        repository=repository, tools=registry, evaluator=sandbox, clock=clock, settings=settings, monitor=monitor
+        repository=repository,
+        tools=registry,
+        evaluator=sandbox,
+        clock=clock,
+        settings=settings,
+        secrets=vault,
+        monitor=instruments.monitor,
     )
     stack.push_async_callback(executor.close)
     instruments.observe(load=executor.load, is_tool=lambda name: registry.find(name) is not None)
-    service = WorkflowService(
-        repository=repository,
-        executor=executor,
-        evaluator=sandbox,
-        tools=registry,
-        clock=clock,
-        settings=settings,
-        monitor=monitor,
-    )
     return Application(
-        service=service,
+        service=WorkflowService(
+            repository=repository,
+            executor=executor,
+            evaluator=sandbox,
+            tools=registry,
+            clock=clock,
+            settings=settings,
+            secrets=vault,
+            monitor=instruments.monitor,
+        ),
         repository=repository,
         executor=executor,
         tools=registry,

@@ -151,6 +151,10 @@ class Settings(BaseSettings):
     """Processes that evaluate what could cost much."""
     expression_seconds: float = Field(default=1.0, gt=0, le=60)
     expression_memory_bytes: int = Field(default=256 << 20, ge=16 << 20)
+    secrets_file: str = ""
+    """Where secrets stand, each with the namespaces it is for."""
+    secrets_namespaces: Words = ("default",)
+    """Which namespaces the secrets of the environment are for; `*` is all."""
 
     # How many runs there may be
 

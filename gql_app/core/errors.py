@@ -12,7 +12,8 @@ WorkflowError
 ├── OverloadedError               try again later
 ├── StaleWriterError              somebody else has written this run's log
 ├── InvalidToolError              a tool cannot be registered or loaded
-└── MissingExtraError             a setting needs something that is not installed
+├── MissingExtraError             a setting needs something that is not installed
+└── InvalidSecretsError           the secrets cannot be read
 ToolError                         what a tool raises to say how it failed
 ├── InvalidInputError             the resolved input does not fit the tool
 ├── InvalidOutputError            the output is not JSON, or too big
@@ -166,6 +167,10 @@ class MissingExtraError(WorkflowError):
 
     def __init__(self, setting: str, extra: str) -> None:
         super().__init__(f"{setting} needs what is not installed: pip install 'gql-app[{extra}]'.")
+
+
+class InvalidSecretsError(WorkflowError):
+    """The secrets cannot be read; the message says which and why, and tells no value."""
 
 
 class ToolError(Exception):

@@ -3,24 +3,25 @@
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import anyio
 import anyio.to_process
+import msgspec
 
 from gql_app.core.errors import ExpressionError, InvalidOutputError, SecretUnavailableError, ToolError
-from gql_app.core.events import Failure
 from gql_app.core.expressions import EvaluationFailed, Template, compile_template
 from gql_app.core.ids import Namespace, NodeKey
 from gql_app.core.plan import NodePlan
+from gql_app.core.redaction import Redactor
 from gql_app.core.run import WorkflowRun
 from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import AttemptErred, AttemptStopped, AttemptSucceeded, Signal
 from gql_app.core.values import NULL, Json, Value
+from gql_app.engine.failures import as_failure
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.engine.threads import run_in_thread
 from gql_app.ports import Clock, Evaluator, RunRepository, Secrets, Tool, ToolContext, Tools
@@ -28,8 +29,6 @@ from gql_app.settings import Settings
 from gql_app.telemetry.monitor import Monitor
 
 logger = logging.getLogger(__name__)
-MESSAGE_CHARACTERS: Final = 2_000
-"""What is kept of an error's message."""
 
 
 class Call:
@@ -42,6 +41,7 @@ class Call:
         "in_thread",
         "isolation",
         "node",
+        "redactor",
         "started",
         "started_at",
         "stopping",
@@ -59,6 +59,8 @@ class Call:
         self.in_thread = False
         self.beat_at: datetime | None = None
         self.task: asyncio.Task[None] | None = None
+        self.redactor: Redactor | None = None
+        """Takes out the secrets that the call was handed, if it was."""
 
     def stopped(self) -> bool:
         """Whether the attempt was asked to stop."""
@@ -143,7 +145,7 @@ class Caller:
             else:
                 self._monitor.attempting(run, plan, call.attempt)
                 result = await self._work(call, run, plan)
-                output = NULL if result is None else self._encode(run, result, values)
+                output = NULL if result is None else self._encode(call, run, result, values)
                 signal = AttemptSucceeded(node=call.node, attempt=call.attempt, output=output)
         except BaseException as error:  # noqa: BLE001 - an edge: whatever a tool raises ends its attempt and nothing else
             signal = self._ended_by(call, error)
@@ -156,11 +158,15 @@ class Caller:
     def _ended_by(self, call: Call, error: BaseException) -> Signal:
         if isinstance(error, asyncio.CancelledError) and call.stopped():
             return AttemptStopped(node=call.node, attempt=call.attempt)
-        return AttemptErred(node=call.node, attempt=call.attempt, error=as_failure(error), draw=self._random())
+        failure = as_failure(error) if call.redactor is None else as_failure(error, call.redactor.hide_in_message)
+        return AttemptErred(node=call.node, attempt=call.attempt, error=failure, draw=self._random())
 
-    def _encode(self, run: WorkflowRun, result: Json, values: dict[str, bytes]) -> Value:
+    def _encode(self, call: Call, run: WorkflowRun, result: Json, values: dict[str, bytes]) -> Value:
         """Make a value of what a tool returned; one that is to be stored is put in `values`."""
         data = encode_output(result, self._settings.maximum_output_bytes)
+        if call.redactor:
+            hidden = call.redactor.hide_in(msgspec.json.decode(data))
+            data = encode_output(hidden, self._settings.maximum_output_bytes)
         output = as_value(data)
         if output.sha256 is not None:
             values[output.sha256] = data
@@ -185,7 +191,7 @@ class Caller:
             template = compile_template(value, secrets=True)
             value = await resolve(template, run, self._repository, self._evaluator)
             if template.secrets:
-                value = self._reveal(template, value, run.namespace)
+                value = self._reveal(call, template, value, run.namespace)
         arguments = tool.parse(value)
         context = self._context(call, run, plan)
         if call.isolation == "async":
@@ -201,14 +207,18 @@ class Caller:
             )
         return await self._in_thread(call, tool, arguments, context)
 
-    def _reveal(self, template: Template, prepared: Json, namespace: Namespace) -> Json:
-        """Put the secrets in their places, after everything else. Raises `SecretUnavailableError`."""
+    def _reveal(self, call: Call, template: Template, prepared: Json, namespace: Namespace) -> Json:
+        """Put the secrets in their places, after everything else; from now on nothing the call says shows them.
+
+        Raises `SecretUnavailableError`.
+        """
         secrets: dict[str, str] = {}
         for _, name in template.secrets:
             value = None if self._secrets is None else self._secrets.value(namespace, name)
             if value is None:
                 raise SecretUnavailableError(name)
             secrets[name] = value
+        call.redactor = Redactor(secrets)
         return template.reveal(prepared, secrets)
 
     async def _in_thread(self, call: Call, tool: Tool, arguments: Json, context: ToolContext) -> Json:
@@ -271,30 +281,3 @@ async def resolve(template: Template, run: WorkflowRun, repository: RunRepositor
         return await evaluator.evaluate(template, data, namespace=run.namespace, run_id=run.run_id)
     except EvaluationFailed as error:
         raise ExpressionError(str(error)) from None
-
-
-def as_failure(error: BaseException) -> Failure:
-    """Say of an exception what a run's log keeps."""
-    if isinstance(error, ToolError):
-        after = error.retry_after
-        return Failure(
-            _text(error.type),
-            _message(error),
-            error.retryable,
-            after if after is None or math.isfinite(after) else None,
-        )
-    return Failure(_text(type(error).__name__), _message(error))
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return _text(str(error))
-    except Exception:  # noqa: BLE001 - an edge: the tool's own exception class cannot say what it is
-        return "(the error has no readable message)"
-
-
-def _text(text: str) -> str:
-    """Shorten a text, and replace what is not Unicode."""
-    if len(text) > MESSAGE_CHARACTERS:
-        text = f"{text[: MESSAGE_CHARACTERS - 1]}…"
-    return text.encode("utf-8", "replace").decode("utf-8")

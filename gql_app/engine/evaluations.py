@@ -13,7 +13,7 @@ from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import Evaluate, Evaluated, EvaluationTarget, Signal
 from gql_app.core.values import Json
-from gql_app.engine.calls import as_failure
+from gql_app.engine.failures import as_failure
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.ports import Evaluator, RunRepository
 

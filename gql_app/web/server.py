@@ -13,11 +13,12 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from gql_app.bootstrap import make_registry
-from gql_app.core.errors import InvalidToolError, MissingExtraError
+from gql_app.core.errors import InvalidSecretsError, InvalidToolError, MissingExtraError
 from gql_app.ports import Tool
 from gql_app.schema.trusted import InvalidTrustedDocumentsError
 from gql_app.settings import Posture, Settings
 from gql_app.telemetry.logs import logged
+from gql_app.vault.vault import make_vault
 from gql_app.web.app import create_app
 from gql_app.web.auth.setup import AuthenticationSettingsError, authenticates, describe_authentication
 from gql_app.web.closing import Closing
@@ -109,12 +110,19 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
     try:
         check_exposure(settings)
         make_registry(settings, tools)
+        make_vault(settings)
         app = create_app(settings, tools=tools)
         if settings.metrics_port is not None:
             # The application opens it; this tells what keeps it from that while there is somebody to tell.
             listen(settings.metrics_host, settings.metrics_port, options=_METRICS_OPTIONS).close()
         listener = listen(settings.host, settings.port)
-    except (InvalidToolError, InvalidTrustedDocumentsError, MissingExtraError, CannotListenError) as error:
+    except (
+        InvalidSecretsError,
+        InvalidToolError,
+        InvalidTrustedDocumentsError,
+        MissingExtraError,
+        CannotListenError,
+    ) as error:
         err.write(f"{error}\n")
         return 1
     except (ExposedError, AuthenticationSettingsError) as error:

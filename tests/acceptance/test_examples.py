@@ -33,6 +33,7 @@ OUTPUTS = {
     },
     "workflows/hello.json": "Hello, World!",
     "workflows/http.json": "fan-in has 5 nodes; the other file answered 404.",
+    "workflows/secrets.json": "ada sends Authorization: Bearer [secret API_TOKEN] (21 characters)",
     "workflows/retry-and-timeout.json": (
         "flaky worked at the third attempt, slow answered when asked again, hopeless failed with OutOfStock"
     ),
@@ -81,7 +82,7 @@ def test_a_document_fits_the_published_json_schema(name: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", [name for name in DOCUMENTS if "http" not in name])
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if not {"http", "secrets"} & set(re.split(r"\W", name))])
 async def test_a_document_runs_as_it_is(server: RunningServer, name: str) -> None:
     workflow = await run(server, read(name))
 
@@ -100,6 +101,16 @@ async def test_the_http_document_gets_files_from_a_server_that_is_busy_at_first(
         "missing": 1,
         "summary": 1,
     }
+
+
+@pytest.mark.anyio
+async def test_the_document_with_a_secret_runs_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GQL_APP_SECRET_API_TOKEN", "correct-horse-battery")
+    with live_server() as server:
+        workflow = await run(server, read("workflows/secrets.json"))
+
+    assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/secrets.json"])
+    assert "correct-horse" not in json.dumps(workflow)
 
 
 @pytest.mark.anyio

@@ -188,7 +188,13 @@ def test_the_tables_tell_every_field_of_the_document_with_its_default(heading: s
 
 def test_the_table_tells_every_setting_with_its_default() -> None:
     known = {
-        f"GQL_APP_{name.upper()}": "" if found.default in ((), None) else shown_default(found.default)
+        f"GQL_APP_{name.upper()}": shown_default(
+            ",".join(found.default)
+            if isinstance(found.default, tuple)
+            else ""
+            if found.default is None
+            else found.default
+        )
         for name, found in Settings.model_fields.items()
     }
 

@@ -14,7 +14,13 @@ from graphql import (
 from pydantic import BaseModel
 
 from gql_app.core import errors, events
-from gql_app.core.errors import InvalidToolError, MissingExtraError, StaleWriterError, WorkflowError
+from gql_app.core.errors import (
+    InvalidSecretsError,
+    InvalidToolError,
+    MissingExtraError,
+    StaleWriterError,
+    WorkflowError,
+)
 from gql_app.core.spec import NodeSpec, RetryPolicy, TimeoutPolicy, WorkflowSpec
 from gql_app.schema.build import schema
 from gql_app.schema.masking import CODES
@@ -69,7 +75,13 @@ def test_an_event_about_a_node_tells_the_node() -> None:
 def test_every_error_of_the_product_has_a_code_or_is_internal() -> None:
     known = {error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, WorkflowError)}
 
-    assert known - CODES.keys() == {WorkflowError, InvalidToolError, MissingExtraError, StaleWriterError}
+    assert known - CODES.keys() == {
+        WorkflowError,
+        InvalidSecretsError,
+        InvalidToolError,
+        MissingExtraError,
+        StaleWriterError,
+    }
 
 
 def test_what_lists_tell_of_a_run_without_reading_it_are_its_plain_fields() -> None:

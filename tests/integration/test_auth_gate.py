@@ -10,11 +10,11 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from gql_app.core.access import ANYBODY, Identity, Scope
+from gql_app.files.watched import WatchedFile
 from gql_app.settings import Settings
 from gql_app.web.auth.endings import Endings
 from gql_app.web.auth.gate import DeadKeyError, TokenGate, UnknownKeyError, read_key_table
 from gql_app.web.auth.setup import AuthenticationSettingsError, make_gate
-from gql_app.web.auth.watched import WatchedFile
 from gql_app.web.gate import Gate, UnauthenticatedError
 from tests.support.tokens import AUDIENCE, ISSUER, add_key, bearer, issuer
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gql_app.core.access import Scope
 from gql_app.core.ids import Namespace
 from gql_app.core.values import Json
+from gql_app.files.private import PrivateFileError
 from gql_app.web.auth.issuers import (
     FRESH_SECONDS,
     MAXIMUM_PUBLISHED_BYTES,
@@ -39,7 +40,6 @@ from gql_app.web.auth.jwts import (
     TokenReader,
     TokenRules,
 )
-from gql_app.web.auth.key_file import KeyFileError
 from tests.support.static_server import static_server
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer, issuer
 
@@ -288,7 +288,7 @@ async def test_a_file_without_public_keys_is_named(tmp_path: Path, text: str) ->
     private = issuer().key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     path.write_text(private if text == "PRIVATE" else text, encoding="utf-8")
 
-    with pytest.raises(KeyFileError, match="holds neither a key set nor a public key"):
+    with pytest.raises(PrivateFileError, match="holds neither a key set nor a public key"):
         read_public_keys(path)
 
 
@@ -312,7 +312,7 @@ def test_a_secret_must_be_long_and_kept(tmp_path: Path, text: str, mode: int, me
     path.write_text(text, encoding="utf-8")
     path.chmod(mode)
 
-    with pytest.raises(KeyFileError, match=message):
+    with pytest.raises(PrivateFileError, match=message):
         read_secret(path)
 
 

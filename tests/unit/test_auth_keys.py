@@ -10,11 +10,12 @@ import pytest
 
 from gql_app.core.access import Scope, parse_namespace
 from gql_app.core.ids import Namespace
+from gql_app.files.private import PrivateFileError
+from gql_app.files.watched import WatchedFile
 from gql_app.web.auth.gate import read_key_table
-from gql_app.web.auth.key_file import KeyFileError, read_keys
+from gql_app.web.auth.key_file import read_keys
 from gql_app.web.auth.key_writer import change_keys
 from gql_app.web.auth.keys import NewKey, key_id_of, make_key
-from gql_app.web.auth.watched import WatchedFile
 from tests.support.tokens import add_key
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -103,7 +104,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     add_key(path)
     path.chmod(0o640)
 
-    with pytest.raises(KeyFileError, match=f"chmod 600 {path}"):
+    with pytest.raises(PrivateFileError, match=f"chmod 600 {path}"):
         read_keys(path)
 
 
@@ -125,7 +126,7 @@ def test_a_file_that_is_none_of_keys_is_named(tmp_path: Path, text: str) -> None
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
     path.chmod(0o600)
 
-    with pytest.raises(KeyFileError, match="is not a file of keys"):
+    with pytest.raises(PrivateFileError, match="is not a file of keys"):
         read_keys(path)
 
 
@@ -134,12 +135,12 @@ def test_two_keys_of_one_id_are_refused(tmp_path: Path) -> None:
     key = new_key().kept
     change_keys(path, lambda _: [key, key])
 
-    with pytest.raises(KeyFileError, match="the same id"):
+    with pytest.raises(PrivateFileError, match="the same id"):
         read_keys(path)
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="nowhere"):
+    with pytest.raises(PrivateFileError, match="nowhere"):
         add_key(tmp_path / "nowhere" / "keys.json")
 
 

@@ -14,7 +14,8 @@ from gql_app.cli.settings import load_settings
 from gql_app.cli.table import align
 from gql_app.core.access import Scope, parse_namespace
 from gql_app.core.values import Json
-from gql_app.web.auth.key_file import KeyFileError, read_keys
+from gql_app.files.private import PrivateFileError
+from gql_app.web.auth.key_file import read_keys
 from gql_app.web.auth.key_writer import change_keys
 from gql_app.web.auth.keys import MAXIMUM_NAME, ApiKey, make_key
 
@@ -32,7 +33,7 @@ def main(options: argparse.Namespace) -> int:
                 return _list(path, as_json=options.json)
             case _:
                 return _revoke(path, options.id)
-    except KeyFileError as error:
+    except PrivateFileError as error:
         raise CommandError(str(error)) from None
 
 

@@ -11,13 +11,13 @@ from starlette.requests import HTTPConnection
 
 from gql_app.core.access import Identity
 from gql_app.core.values import Json
+from gql_app.files.watched import WatchedFile
 from gql_app.web.auth.bearer import find_token
 from gql_app.web.auth.endings import Endings
 from gql_app.web.auth.jwts import TokenReader
 from gql_app.web.auth.key_file import read_keys
 from gql_app.web.auth.keys import PREFIX, ApiKey, key_id_of
 from gql_app.web.auth.refused import RefusedCallers
-from gql_app.web.auth.watched import WatchedFile
 from gql_app.web.gate import Gate, UnauthenticatedError
 
 NOBODY = Identity(name="nobody")
@@ -43,7 +43,7 @@ KeyTable: TypeAlias = Mapping[str, KnownKey]
 
 
 def read_key_table(path: Path) -> KeyTable:
-    """Read all keys by their ids. Raises `KeyFileError`."""
+    """Read all keys by their ids. Raises `PrivateFileError`."""
     return {key.id: KnownKey(key, key.identity) for key in read_keys(path)}
 
 

@@ -21,8 +21,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
 from gql_app.core.values import Json
-from gql_app.web.auth.key_file import MAXIMUM_BYTES, KeyFileError, read_private
-from gql_app.web.auth.watched import WatchedFile
+from gql_app.files.private import MAXIMUM_BYTES, PrivateFileError, read_private
+from gql_app.files.watched import WatchedFile
 
 logger: Final = logging.getLogger(__name__)
 
@@ -155,26 +155,26 @@ def parse_key_set(data: bytes) -> SigningKeys:
 
 
 def read_public_keys(path: Path) -> SigningKeys:
-    """Read a key set, or one public key in PEM. Raises `KeyFileError`."""
+    """Read a key set, or one public key in PEM. Raises `PrivateFileError`."""
     try:
         with path.open("rb") as file:
             data = file.read(MAXIMUM_BYTES)
     except OSError as error:
-        raise KeyFileError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise PrivateFileError(f"{path} cannot be read: {error.strerror or error}.") from None
     try:
         return parse_key_set(data) if data.lstrip().startswith(b"{") else SigningKeys([_from_pem(data)])
     except (ValueError, UnsupportedAlgorithm, PyJWTError) as error:
-        raise KeyFileError(f"{path} holds neither a key set nor a public key in PEM: {error}") from None
+        raise PrivateFileError(f"{path} holds neither a key set nor a public key in PEM: {error}") from None
 
 
 def read_secret(path: Path) -> SigningKeys:
-    """Read a secret that tokens are signed and checked with. Raises `KeyFileError`."""
+    """Read a secret that tokens are signed and checked with. Raises `PrivateFileError`."""
     try:
         secret = read_private(path).strip()
     except FileNotFoundError:
-        raise KeyFileError(f"{path} is not there.") from None
+        raise PrivateFileError(f"{path} is not there.") from None
     if len(secret) < 32:
-        raise KeyFileError(f"{path}: the secret must have 32 bytes at least.")
+        raise PrivateFileError(f"{path}: the secret must have 32 bytes at least.")
     return SigningKeys([{"kty": "oct", "k": urlsafe_b64encode(secret).rstrip(b"=").decode()}])
 
 

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import msgspec
 
-from gql_app.web.auth.key_file import KeyFile, KeyFileError, read_keys
+from gql_app.files.private import PrivateFileError
+from gql_app.web.auth.key_file import KeyFile, read_keys
 from gql_app.web.auth.keys import ApiKey
 
 
 def change_keys(path: Path, change: Callable[[Sequence[ApiKey]], Sequence[ApiKey]]) -> None:
     """Replace the file by one with other keys. Who reads it sees all of the old or all of the new one.
 
-    Raises `KeyFileError`.
+    Raises `PrivateFileError`.
     """
     try:
         with _alone(path):
             _replace(path, msgspec.json.format(msgspec.json.encode(KeyFile(tuple(change(read_keys(path)))))))
     except OSError as error:
-        raise KeyFileError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise PrivateFileError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
 @contextmanager

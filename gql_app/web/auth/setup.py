@@ -4,12 +4,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gql_app.core.access import parse_namespace
+from gql_app.files.private import PrivateFileError
+from gql_app.files.watched import WatchedFile
 from gql_app.settings import Settings
 from gql_app.web.auth.gate import TokenGate, read_key_table
 from gql_app.web.auth.issuers import KeysOfFile, KeySource, PublishedKeys, fetch, read_public_keys, read_secret
 from gql_app.web.auth.jwts import ASYMMETRIC, SYMMETRIC, TokenReader, TokenRules
-from gql_app.web.auth.key_file import KeyFileError
-from gql_app.web.auth.watched import WatchedFile
 from gql_app.web.gate import Gate
 from gql_app.web.hosts import is_loopback
 
@@ -30,7 +30,7 @@ def make_gate(settings: Settings) -> Gate:
     try:
         keys = WatchedFile(Path(settings.keys_file), read_key_table) if settings.keys_file else None
         return TokenGate(keys=keys, tokens=_make_reader(settings) if _key_sources(settings) else None)
-    except KeyFileError as error:
+    except PrivateFileError as error:
         raise AuthenticationSettingsError(str(error)) from None
 
 

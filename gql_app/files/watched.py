@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from gql_app.web.auth.key_file import KeyFileError
+from gql_app.files.private import PrivateFileError
 
 logger: Final = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class WatchedFile(Generic[T]):
     def _read_again(self) -> None:
         try:
             self._content = self._read(self._path)
-        except (KeyFileError, OSError) as error:
+        except (PrivateFileError, OSError) as error:
             self._problem = str(error)
             logger.error("What was read before holds on: %s", error)
         else:

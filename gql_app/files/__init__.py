@@ -1,0 +1,1 @@
+"""Files that only their owner may read, and that are read again when they have changed."""
