@@ -8,8 +8,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 # Passed on to the server: `make serve SERVE_ARGS="--port 9000"`
 SERVE_ARGS ?=
-# Passed on to pytest: `make test PYTEST_ARGS="-n 2 -k retry"`
-PYTEST_ARGS ?=
+# Passed on to pytest, which uses all cores unless told otherwise: `make test PYTEST_ARGS="-n 0 -k retry"`
+PYTEST_ARGS ?= -n auto
 # Passed on to the benchmarks
 BENCH_ARGS ?=
 

@@ -58,6 +58,8 @@ class ObservedOperations(Operations):
                 async for answer in answers:
                     self._metrics.delivered(context.transport)
                     failed = answer.failed
+                    if answer.broken:
+                        outcome = FAILED  # Nothing follows, so nobody has to ask for more.
                     yield answer
             outcome = FAILED if failed else COMPLETED
         except RefusedOperationError:
