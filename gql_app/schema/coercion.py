@@ -74,6 +74,8 @@ class Coercion:
         self._maximum_values = self._left = maximum_values
         self._suggest = suggest
         self._definition: VariableDefinitionNode | None = None
+        self._members: dict[tuple[str, str], Json] = {}
+        """Members of enums that were met already: a list may name one thousands of times."""
 
     def coerce(
         self,
@@ -124,6 +126,9 @@ class Coercion:
         # What was decoded from JSON has no numbers that are not finite.
         if expected.name == "JSON":
             return value
+        member = (expected.name, value) if isinstance(expected, GraphQLEnumType) and isinstance(value, str) else None
+        if member is not None and member in self._members:
+            return self._members[member]
         try:
             coerced = expected.coerce_input_value(value)
         except Exception:  # noqa: BLE001 - a scalar says no in its own way
@@ -131,6 +136,8 @@ class Coercion:
         if coerced is Undefined:
             found = _KINDS.get(type(value), "something else")
             return self._wrong(path, f"expected {_expectation(expected)}, found {found}.")
+        if member is not None:
+            self._members[member] = coerced
         return coerced
 
     def _object(self, value: Json, expected: GraphQLInputObjectType, path: Path) -> Json:
