@@ -21,7 +21,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self, seconds: float, end: Callable[[], None]) -> Iterator[None]:
-        """Call `end` if the block takes longer than this."""
+        """Call `end` if the block takes longer than this, at the latest when it is left."""
         due = time.monotonic() + seconds
         with self._changed:
             self._due[end] = due
@@ -35,7 +35,9 @@ class Watchdog:
             yield
         finally:
             with self._changed:
-                self._due.pop(end, None)
+                overdue = self._due.pop(end, None) is not None and time.monotonic() > due
+            if overdue:
+                end()
 
     def close(self) -> None:
         """Let the thread end."""

@@ -33,6 +33,8 @@ MAXIMUM_VALUES: Final = 20_000
 """So many values of variables are looked at, but for those of type JSON, which are taken as they are."""
 
 _NAME: Final = 64
+_SUGGESTIONS: Final = 3
+"""So many wrong names are told what each may have meant: finding that out is what costs most."""
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -160,8 +162,12 @@ class Coercion:
         for name in value:
             if name not in expected.fields:
                 short = str(name)[:_NAME]
-                hint = did_you_mean(suggestion_list(short, list(expected.fields))) if self._suggest else ""
-                self._wrong((*path, short), f"there is no field {short!r}.{hint}")
+                self._wrong((*path, short), f"there is no field {short!r}.{self._hint(short, expected)}")
+
+    def _hint(self, name: str, expected: GraphQLInputObjectType) -> str:
+        if not self._suggest or len(self.errors) >= _SUGGESTIONS:
+            return ""
+        return did_you_mean(suggestion_list(name, list(expected.fields)))
 
     def _wrong(self, path: Path, message: str) -> None:
         pointer = make_pointer(path)

@@ -12,10 +12,14 @@ from graphql import (
     GraphQLInputType,
     GraphQLSchema,
     OperationDefinitionNode,
+    ParallelVisitor,
     SelectionSetNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    ValidationContext,
     ValueNode,
     VisitorAction,
-    validate,
+    visit,
 )
 from graphql.language import FragmentDefinitionNode, Node, SelectionNode
 from graphql.utilities.validate_input_value import validate_input_literal
@@ -90,15 +94,47 @@ _RULES: Final[tuple[type[ASTValidationRule], ...]] = (
 )
 
 
+_SUGGESTIONS: Final = 3
+"""So many mistakes are told with what may have been meant: finding that out is what costs most."""
+
+
+class _EnoughErrorsError(Exception):
+    """No more is told about this document."""
+
+
+class _Context(ValidationContext):
+    """Collects what is wrong with a document."""
+
+    def __init__(
+        self, schema: GraphQLSchema, document: DocumentNode, types: TypeInfo, *, maximum: int, hide_suggestions: bool
+    ) -> None:
+        super().__init__(schema, document, types, self._collect, hide_suggestions)
+        self.errors: list[GraphQLError] = []
+        self._maximum = maximum
+
+    @property
+    def hide_suggestions(self) -> bool:
+        """Whether the next mistake is told without what may have been meant."""
+        return super().hide_suggestions or len(self.errors) >= _SUGGESTIONS
+
+    def _collect(self, error: GraphQLError) -> None:
+        self.errors.append(error)
+        if len(self.errors) >= self._maximum:
+            raise _EnoughErrorsError
+
+
 def find_errors(
     schema: GraphQLSchema, document: DocumentNode, limits: Limits, *, hide_suggestions: bool
 ) -> list[GraphQLError]:
     """Tell what is wrong with a document, up to as many errors as are reported. Raises `RefusedOperationError`."""
     for rules in (_RULES, _VARIABLES):
         if rules is _RULES or _has_variables(document):
-            errors = validate(schema, document, rules, max_errors=limits.errors, hide_suggestions=hide_suggestions)
-            if errors:
-                return errors[: limits.errors]
+            types = TypeInfo(schema)
+            context = _Context(schema, document, types, maximum=limits.errors, hide_suggestions=hide_suggestions)
+            with suppress(_EnoughErrorsError):
+                visit(document, TypeInfoVisitor(types, ParallelVisitor([rule(context) for rule in rules])))
+            if context.errors:
+                return context.errors
     try:
         return Merging(schema, document, maximum_errors=limits.errors).conflicts()
     except TooManyFieldsError:

@@ -18,7 +18,7 @@ from tests.support.service import Stage
 
 pytestmark = pytest.mark.anyio
 
-MAXIMUM_CALLS = 300_000
+MAXIMUM_CALLS = 240_000
 MAXIMUM_TOLD = 200_000
 
 
