@@ -2,14 +2,15 @@
 
 import asyncio
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+    from uvicorn._types import ASGI3Application, ASGISendEvent
 
 STALL_SECONDS: Final = 30.0
 """How long a peer may read nothing while there is more for it than its buffers hold.
@@ -31,10 +32,10 @@ class Deadline:
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
 
-    def set(self, transport: asyncio.Transport, seconds: float) -> None:
+    def set(self, cut: Callable[[], None], seconds: float) -> None:
         """Cut the connection then; a deadline that is set stays as it is."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, transport.abort)
+            self._timer = asyncio.get_running_loop().call_later(seconds, cut)
 
     def call_off(self) -> None:
         """Forget it."""
@@ -47,6 +48,8 @@ class HttpProtocol(HttpToolsProtocol):
     """An HTTP connection that is cut when its peer does not read its answers, or sends a head without an end."""
 
     _stall: Deadline | None = None
+    _answering: RequestResponseCycle | None = None
+    """Uvicorn knows only the last of several requests that came at once; this is the one whose turn it is."""
     _is_stopping = False
     _unfinished = 0
     """How many bytes have come of what the parser only tells once it is complete."""
@@ -77,7 +80,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Take note that the peer's buffers are full."""
         super().pause_writing()
         self._stall = self._stall or Deadline()
-        self._stall.set(self.transport, CLOSING_SECONDS if self._is_stopping else STALL_SECONDS)
+        self._stall.set(self._cut, CLOSING_SECONDS if self._is_stopping else STALL_SECONDS)
 
     def resume_writing(self) -> None:
         """Take note that the peer reads again."""
@@ -91,13 +94,29 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_stopping = True
         if self._stall is not None and self.flow.write_paused:
             self._stall.call_off()
-            self._stall.set(self.transport, CLOSING_SECONDS)
+            self._stall.set(self._cut, CLOSING_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note of the end."""
+        self._stop_answering()
         super().connection_lost(exc)
         if self._stall is not None:
             self._stall.call_off()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _cut(self) -> None:
+        """End the connection at once. The loop tells of it a moment later; until then nobody may write any more."""
+        self._stop_answering()
+        self.transport.abort()
+
+    def _stop_answering(self) -> None:
+        cycle = self._answering
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
 
 def _head(length: int) -> bytes:
@@ -134,7 +153,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Take note that the peer's buffers are full."""
         super().pause_writing()
         self._stall = self._stall or Deadline()
-        self._stall.set(self.transport, STALL_SECONDS)
+        self._stall.set(self.transport.abort, STALL_SECONDS)
 
     def resume_writing(self) -> None:
         """Take note that the peer reads again."""
@@ -167,4 +186,4 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _close_within(self, seconds: float) -> None:
         if not self.disconnected:
             self._close = self._close or Deadline()
-            self._close.set(self.transport, seconds)
+            self._close.set(self.transport.abort, seconds)

@@ -39,14 +39,15 @@ def test_a_client_that_never_reads_its_answers_does_not_keep_the_server_from_sto
 
 
 def test_a_client_that_never_reads_its_answers_is_cut_off(
-    server: ThreadServer, monkeypatch: pytest.MonkeyPatch
+    server: ThreadServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("gql_app.web.connections.STALL_SECONDS", 0.01)
 
     with greedy(server) as connection:
-        server.wait_until_idle()
+        server.wait_until_alone()
 
         assert len(read_all(connection)) < OUTPUT_BYTES * SUBSCRIPTIONS
+        assert caplog.messages == []
 
 
 def test_it_does_not_keep_the_server_from_stopping(server: ThreadServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,13 @@ class ThreadServer(RunningServer):
                 await asyncio.wait(tasks)
 
         asyncio.run_coroutine_threadsafe(wait(), self.loops[0]).result(LONGEST_WAIT)
+
+    def wait_until_alone(self) -> None:
+        """Wait until no connection is left."""
+        deadline = time.monotonic() + LONGEST_WAIT
+        while self.server.server_state.connections:
+            assert time.monotonic() < deadline, "There are connections left."
+            time.sleep(0.001)
 
     def stop(self) -> None:
         """Tell it to stop, as a signal does, and wait until it has."""
