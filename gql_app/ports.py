@@ -11,7 +11,7 @@ from gql_app.core.events import RunEvent
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
 from gql_app.core.plan import ToolDefinition
-from gql_app.core.signals import Signal
+from gql_app.core.signals import CancelRequested, Signal
 from gql_app.core.values import Json
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ __all__ = [
     "Executor",
     "ExecutorLoad",
     "IdempotencyKey",
+    "Lease",
+    "Letter",
     "RunFilter",
     "RunOrder",
     "RunOrderField",
@@ -143,10 +145,39 @@ class IdempotencyKey:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """What was left for the executor of a run: a signal, or none for a run that is to be started."""
+
+    id: int
+    namespace: Namespace
+    run_id: RunId
+    signal: CancelRequested | None
+
+
+class Lease(Protocol):
+    """The right of one process to append, for as long as it has it."""
+
+    @property
+    def epoch(self) -> int:
+        """Count how often this right has passed to somebody."""
+        ...
+
+    async def lost(self) -> None:
+        """Return once the right is lost."""
+        ...
+
+    async def release(self) -> None:
+        """Give it back."""
+        ...
+
+
 class RunRepository(Protocol):
     """The logs of all runs, and the values beside them. Every method is scoped to a namespace.
 
-    `WorkflowNotFoundError` is raised for a run that is not there.
+    `WorkflowNotFoundError` is raised for a run that is not there, `StoreUnavailableError` while the store cannot be
+    used: then nothing is known of what was to be written; the same again is right in either case. `CorruptRunError` is
+    raised for a run whose log or value cannot be read.
     """
 
     @property
@@ -180,7 +211,8 @@ class RunRepository(Protocol):
     ) -> None:
         """Append events to a run whose last sequence is `expected_sequence`, all or none, then wake whoever waits.
 
-        The same events at the same place again succeed. Raises `StaleWriterError` for others.
+        The same events at the same place again succeed. Raises `StaleWriterError` for others, and `LeaseLostError` in
+        a process that is not, or no longer, the executor of this store.
         """
         ...
 
@@ -209,6 +241,40 @@ class RunRepository(Protocol):
 
     async def unfinished(self) -> Sequence[tuple[Namespace, RunId]]:
         """Tell all runs that have not ended: those that have begun, then those that wait, each oldest first."""
+        ...
+
+    async def delete(self, namespace: Namespace, run_id: RunId) -> None:
+        """Remove a run that has ended, with its values and its idempotency key; whoever watches it is told.
+
+        Raises `WorkflowNotFinishedError` for one that has not.
+        """
+        ...
+
+    async def lead(self) -> "Lease":
+        """Wait until this process may append: until it is the executor of this store.
+
+        Raises `StoreInUseError` where waiting would be for nothing.
+        """
+        ...
+
+    async def send(self, namespace: Namespace, run_id: RunId, signal: CancelRequested) -> None:
+        """Leave a signal for the executor, whichever process that is; returns once it is stored."""
+        ...
+
+    async def letters(self, *, limit: int = 100) -> Sequence[Letter]:
+        """Read what was left for the executor, oldest first: signals, and new runs that nobody has started yet."""
+        ...
+
+    async def discard(self, letters: Sequence[Letter]) -> None:
+        """Throw letters away that have been dealt with."""
+        ...
+
+    async def wait_for_letters(self) -> None:
+        """Return once there may be letters that were not there before, or after some seconds."""
+        ...
+
+    def problem(self) -> str | None:
+        """Say what is wrong with the store, if anything is."""
         ...
 
     async def close(self) -> None:

@@ -67,6 +67,20 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class Role(StrEnum):
+    """What a process is for: `api` answers and takes runs, `all` executes them too."""
+
+    ALL = "all"
+    API = "api"
+
+
+class Synchronous(StrEnum):
+    """How sure SQLite makes that a commit is on the disk."""
+
+    FULL = "FULL"
+    NORMAL = "NORMAL"
+
+
 class Settings(BaseSettings):
     """All settings of a service, with their defaults. Sizes are in bytes, times in seconds."""
 
@@ -94,9 +108,25 @@ class Settings(BaseSettings):
     maximum_response_bytes: int = Field(default=1 << 20, ge=1024)
     """What `http.request` reads of an answer."""
 
-    retention_runs: int = Field(default=10_000, ge=1)
-    retention_seconds: float = Field(default=86_400.0, gt=0)
-    retention_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    # Where runs are kept, for how long, and who goes on with them
+
+    store: str = Field(default="memory", min_length=1)
+    """`memory`, `sqlite:///runs.db` or `postgresql://user@host/database`."""
+    role: Role = Role.ALL
+    """Whether this process executes runs when it is its turn, or never."""
+    migrate: bool = False
+    """Whether the tables in Postgres are brought up to date at the start; those in SQLite always are."""
+    sqlite_synchronous: Synchronous = Synchronous.FULL
+    """With `NORMAL` the last commits may be lost when the machine loses power, though not when the process dies."""
+    store_connections: int = Field(default=5, ge=1, le=100)
+    """Connections to Postgres, or readers of SQLite, at once."""
+    store_patience_seconds: float = Field(default=60.0, ge=0)
+    """How long attempts go on while nothing can be stored."""
+    retention_runs: int | None = Field(default=None, ge=1)
+    retention_seconds: float | None = Field(default=None, gt=0)
+    retention_bytes: int | None = Field(default=None, ge=1 << 20)
+    """Of values. What is not set is what the store holds to: see the README."""
+    retention_runs_per_namespace: int | None = Field(default=None, ge=1)
 
     maximum_subscriptions: int = Field(default=100, ge=1)
     """Operations at once on one websocket."""

@@ -158,6 +158,45 @@ class StaleWriterError(WorkflowError):
         self.actual = actual
 
 
+class LeaseLostError(WorkflowError):
+    """Another process is the executor of this store: what this one says does not count."""
+
+    def __init__(self, run_id: RunId, epoch: int) -> None:
+        super().__init__(f"Run {run_id!r} cannot be written: the executor of epoch {epoch} has been replaced.")
+        self.run_id = run_id
+        self.epoch = epoch
+
+
+class StoreUnavailableError(OverloadedError):
+    """The store cannot be reached, or cannot write. Nothing is acknowledged that it did not store."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The store is not available: {reason.rstrip('.')}.", 5.0)
+
+
+class StoreInUseError(WorkflowError):
+    """The store belongs to another process, and there can be only one."""
+
+    def __init__(self, store: str, holder: str) -> None:
+        super().__init__(
+            f"The store {store} is in use by {holder}, and only one process may execute its runs."
+            " Stop that one first, or choose another store with --store."
+        )
+        self.holder = holder
+
+
+class InvalidStoreError(WorkflowError):
+    """The store cannot be opened as it is; the message says why and what to do."""
+
+
+class CorruptRunError(WorkflowError):
+    """What the store holds of a run cannot be read."""
+
+    def __init__(self, run_id: RunId, detail: str) -> None:
+        super().__init__(f"Run {run_id!r} cannot be read: {detail}. Restore it from a backup, or delete it.")
+        self.run_id = run_id
+
+
 class InvalidToolError(WorkflowError):
     """A tool cannot be registered or loaded; the message says which and why."""
 

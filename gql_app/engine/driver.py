@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from gql_app.core.errors import StaleWriterError, WorkflowNotFoundError
+from gql_app.core.errors import LeaseLostError, StaleWriterError, WorkflowNotFoundError
 from gql_app.core.events import NodeCompleted, RunEvent, WorkflowCompleted
 from gql_app.core.ids import NodeKey
 from gql_app.core.machine import Turn
@@ -125,7 +125,7 @@ class RunDriver:
                 else:
                     self._wakeup = asyncio.get_running_loop().create_future()
                     await self._wakeup
-        except StaleWriterError as error:
+        except (StaleWriterError, LeaseLostError) as error:
             logger.warning("Run %s was taken over by another writer; it is left to it. %s", self.run.run_id, error)
         finally:
             self._end()
@@ -189,7 +189,7 @@ class RunDriver:
         while True:
             try:
                 await self._shared.repository.append(run.namespace, run.run_id, expected, events, values=values)
-            except (StaleWriterError, WorkflowNotFoundError):
+            except (StaleWriterError, LeaseLostError, WorkflowNotFoundError):
                 raise
             except Exception:
                 logger.exception("Run %s could not be stored; trying again.", run.run_id)

@@ -1,13 +1,16 @@
 """The store in memory: fast, and gone with its process."""
 
-from collections import deque
+import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from gql_app.core.errors import (
     IdempotencyConflictError,
     StaleWriterError,
+    WorkflowNotFinishedError,
     WorkflowNotFoundError,
     WorkflowRemovedError,
 )
@@ -15,15 +18,30 @@ from gql_app.core.events import RunEvent, WorkflowSubmitted
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.listing import RunPage, RunQuery, RunSummary
 from gql_app.core.run import RunStatus
-from gql_app.ports import Clock, IdempotencyKey
+from gql_app.core.signals import CancelRequested
+from gql_app.ports import Clock, IdempotencyKey, Letter
 from gql_app.settings import Settings
 from gql_app.storage.admission import Admission
+from gql_app.storage.retention import MEMORY, make_retention
 from gql_app.storage.shelf import Shelf
 from gql_app.storage.stored import StoredRun
 
 FRESH_RUNS: Final = 256
 FRESH_EVENTS: Final = 20_000
 """The logs of the runs that finished last stay unpacked: they are read most, and a burst pays nothing for packing."""
+
+
+class NeverLost:
+    """The lease of a store that nobody else knows of."""
+
+    epoch: Final = 1
+
+    async def lost(self) -> None:
+        """Wait for what cannot be."""
+        await asyncio.get_running_loop().create_future()
+
+    async def release(self) -> None:
+        """Do nothing: nobody waits for it."""
 
 
 class MemoryRunRepository:
@@ -33,16 +51,20 @@ class MemoryRunRepository:
 
     def __init__(self, *, clock: Clock, settings: Settings) -> None:
         self._clock = clock
-        self._settings = settings
         self._admission = Admission(settings)
-        self._retention = timedelta(seconds=settings.retention_seconds)
+        self._retention = make_retention(settings, MEMORY)
         self._shelves: dict[Namespace, Shelf] = {}
         self._keys: dict[tuple[Namespace, str], tuple[str, RunId]] = {}
         self._unfinished: dict[tuple[Namespace, RunId], StoredRun] = {}
-        self._finished: deque[tuple[datetime, StoredRun]] = deque()
+        self._finished: OrderedDict[StoredRun, datetime] = OrderedDict()
+        """In the order in which they finished; so are the next two."""
+        self._finished_each: dict[Namespace, OrderedDict[StoredRun, None]] = {}
+        self._fresh: OrderedDict[StoredRun, None] = OrderedDict()
         self._finished_bytes = 0
-        self._fresh: deque[StoredRun] = deque()
         self._fresh_events = 0
+        self._letters: dict[int, Letter] = {}
+        self._last_letter = 0
+        self._news = asyncio.Event()
 
     async def create(
         self,
@@ -121,10 +143,47 @@ class MemoryRunRepository:
         runs = sorted(self._unfinished.values(), key=lambda run: (run.status is waits, run.created_at, run.run_id))
         return [(run.namespace, run.run_id) for run in runs]
 
+    async def delete(self, namespace: Namespace, run_id: RunId) -> None:
+        """Remove a run that has ended; whoever watches it is told."""
+        run = self._find(namespace, run_id)
+        if run.finished_at is None:
+            raise WorkflowNotFinishedError(run_id, run.status)
+        self._remove(run)
+
+    async def lead(self) -> NeverLost:
+        """Let this process be the executor: no other knows of this store."""
+        return NeverLost()
+
+    async def send(self, namespace: Namespace, run_id: RunId, signal: CancelRequested) -> None:
+        """Leave a signal for the executor."""
+        self._find(namespace, run_id)
+        self._last_letter += 1
+        letter = Letter(id=self._last_letter, namespace=namespace, run_id=run_id, signal=signal)
+        self._letters[letter.id] = letter
+        self._news.set()
+
+    async def letters(self, *, limit: int = 100) -> Sequence[Letter]:
+        """Read what was left for the executor, oldest first."""
+        self._news.clear()
+        return list(islice(self._letters.values(), limit))
+
+    async def discard(self, letters: Sequence[Letter]) -> None:
+        """Throw letters away that have been dealt with."""
+        for letter in letters:
+            self._letters.pop(letter.id, None)
+
+    async def wait_for_letters(self) -> None:
+        """Return once there may be letters that were not there before."""
+        await self._news.wait()
+
+    def problem(self) -> str | None:
+        """Say what is wrong with the store: nothing can be."""
+        return None
+
     async def close(self) -> None:
         """Forget everything; whoever waits is told that the run is gone."""
         unfinished = list(self._unfinished.values())
-        for table in (self._shelves, self._keys, self._unfinished, self._finished, self._fresh):
+        for table in (self._shelves, self._keys, self._unfinished, self._finished, self._finished_each, self._fresh):
             table.clear()
         self._finished_bytes = self._fresh_events = 0
         for run in unfinished:
@@ -175,33 +234,49 @@ class MemoryRunRepository:
 
     def _finish(self, run: StoredRun, at: datetime) -> None:
         self._unfinished.pop((run.namespace, run.run_id), None)
-        self._finished.append((at, run))
+        self._finished[run] = at
+        self._finished_each.setdefault(run.namespace, OrderedDict())[run] = None
         self._finished_bytes += run.value_bytes
-        self._fresh.append(run)
+        self._fresh[run] = None
         self._fresh_events += run.sequence
         while len(self._fresh) > FRESH_RUNS or (self._fresh_events > FRESH_EVENTS and len(self._fresh) > 1):
-            packed = self._fresh.popleft()
+            packed, _ = self._fresh.popitem(last=False)
             self._fresh_events -= packed.sequence
             packed.pack()
+        runs_each = self._retention.runs_each
+        if runs_each is not None and len(self._finished_each[run.namespace]) > runs_each:
+            self._remove(next(iter(self._finished_each[run.namespace])))
         self._expire(at)
 
     def _expire(self, now: datetime | None = None) -> None:
         """Remove finished runs, those that finished first before others, but never the last one for its size."""
-        finished = self._finished
-        if not finished:
+        if not self._finished:
             return
         now = now or self._clock.now()
-        while finished and (
-            len(finished) > self._settings.retention_runs
-            or finished[0][0] + self._retention <= now
-            or (self._finished_bytes > self._settings.retention_bytes and len(finished) > 1)
-        ):
-            self._remove(finished.popleft()[1])
+        while self._finished:
+            oldest, finished_at = next(iter(self._finished.items()))
+            if not self._is_due(finished_at, now):
+                break
+            self._remove(oldest)
+
+    def _is_due(self, finished_at: datetime, now: datetime) -> bool:
+        """Tell whether the run that finished first has to go."""
+        kept = self._retention
+        return (
+            (kept.runs is not None and len(self._finished) > kept.runs)
+            or (kept.age is not None and finished_at + kept.age <= now)
+            or (kept.value_bytes is not None and self._finished_bytes > kept.value_bytes and len(self._finished) > 1)
+        )
 
     def _remove(self, run: StoredRun) -> None:
+        del self._finished[run]
+        mates = self._finished_each[run.namespace]
+        del mates[run]
+        if not mates:
+            del self._finished_each[run.namespace]
         self._finished_bytes -= run.value_bytes
-        if self._fresh and self._fresh[0] is run:
-            self._fresh.popleft()
+        if run in self._fresh:
+            del self._fresh[run]
             self._fresh_events -= run.sequence
         shelf = self._shelves[run.namespace]
         shelf.remove(run)
