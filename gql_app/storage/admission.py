@@ -1,6 +1,7 @@
 """Which runs are taken: the rule that every store keeps, by what it has stored."""
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -54,7 +55,20 @@ class Admission:
         """Count a run elsewhere; one that has ended `took` so long since it began, if it began."""
         self._move(namespace, before, after)
         if after.final and took is not None:
-            self._durations.append(took.total_seconds())
+            self.record(took)
+
+    def record(self, took: timedelta) -> None:
+        """Remember how long a run took."""
+        self._durations.append(took.total_seconds())
+
+    def recount(self, counts: Mapping[tuple[Namespace, RunStatus], int]) -> None:
+        """Take the numbers of the runs that have not ended from somebody who has counted them."""
+        self._active.clear()
+        self._pending.clear()
+        for (namespace, status), number in counts.items():
+            (self._pending if status is RunStatus.PENDING else self._active)[namespace] += number
+        self._all_active, self._all_pending = self._active.total(), self._pending.total()
+        self._all_starting = sum(map(self._starting, self._pending))
 
     def retry_after_seconds(self) -> float:
         """Estimate when the next run will have ended, from how long the last ones took: 1 to 60."""

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from gql_app.ports import Clock, RunRepository
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
+from gql_app.storage.sql.opening import opened
 from tests.support.logs import MIDNIGHT
 
 
@@ -42,5 +44,17 @@ async def _memory(*, clock: Clock | None = None, settings: Settings | None = Non
         await repository.close()
 
 
-REPOSITORIES: dict[str, Callable[..., AbstractAsyncContextManager[RunRepository]]] = {"memory": _memory}
-WITH_RETENTION = ("memory",)
+@asynccontextmanager
+async def _sqlite(*, clock: Clock | None = None, settings: Settings | None = None) -> AsyncIterator[RunRepository]:
+    with TemporaryDirectory() as directory:
+        named = (settings or Settings()).model_copy(update={"store": f"sqlite:///{directory}/runs.db"})
+        async with opened(named, clock=clock or ManualClock()) as repository:
+            await repository.lead()
+            yield repository
+
+
+REPOSITORIES: dict[str, Callable[..., AbstractAsyncContextManager[RunRepository]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+}
+WITH_RETENTION = ("memory", "sqlite")

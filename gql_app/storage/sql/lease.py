@@ -1,0 +1,98 @@
+"""Who may append: one process at a time, and each taking over is counted."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from sqlalchemy import Connection, update
+
+from gql_app.core.errors import StoreInUseError
+from gql_app.ports import Clock
+from gql_app.storage.sql.database import Database
+from gql_app.storage.sql.rows import microseconds
+from gql_app.storage.sql.tables import leases
+
+
+class HeldLease:
+    """The right of this process to append. `on_release` lets others have it."""
+
+    def __init__(self, epoch: int, on_release: Callable[[], None]) -> None:
+        self.epoch: Final = epoch
+        self._lost = asyncio.Event()
+        self._on_release = on_release
+
+    async def lost(self) -> None:
+        """Return once it is lost."""
+        await self._lost.wait()
+
+    def lose(self) -> None:
+        """Hear that it is lost."""
+        self._lost.set()
+
+    async def release(self) -> None:
+        """Give it back."""
+        if not self._lost.is_set():
+            self._lost.set()
+            self._on_release()
+
+
+class Elections(Protocol):
+    """How a process comes to hold the lease."""
+
+    async def win(self) -> HeldLease:
+        """Wait until this process holds it. Raises `StoreInUseError` where nobody waits."""
+        ...
+
+    async def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class FileLock:
+    """A lock on a file beside the database: the system lets go of it when the process ends, however it ends."""
+
+    def __init__(self, database: Database, path: Path, clock: Clock) -> None:
+        self._database = database
+        self._path = path.with_name(f"{path.name}-lock")
+        self._clock = clock
+        self._file: int | None = None
+
+    async def win(self) -> HeldLease:
+        """Take the lock. Raises `StoreInUseError`, which names who has it."""
+        file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(file)
+            raise StoreInUseError(self._database.name, holder) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, holder_name().encode(), 0)
+        self._file = file
+        epoch = await self._database.write(lambda connection: take_over(connection, self._clock))
+        return HeldLease(epoch, self._let_go)
+
+    async def close(self) -> None:
+        """Give the lock back."""
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def holder_name() -> str:
+    """Name this process to people."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def take_over(connection: Connection, clock: Clock) -> int:
+    """Count the epoch up, and tell it."""
+    now = microseconds(clock.now())
+    change = update(leases).values(epoch=leases.c.epoch + 1, holder=holder_name(), taken_at=now, probed_at=now)
+    return int(connection.execute(change.returning(leases.c.epoch)).scalar_one())

@@ -1,0 +1,144 @@
+"""Lists of runs: every query walks an index in the order asked for, and looks at no more than it shows."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, select, tuple_, union_all
+from sqlalchemy.sql.elements import KeyedColumnElement
+
+from gql_app.core.errors import InvalidCursorError
+from gql_app.core.ids import Namespace
+from gql_app.core.listing import RunOrderField, RunPage, RunPosition, RunQuery
+from gql_app.core.run import RunStatus
+from gql_app.core.values import Json
+from gql_app.storage.sql.rows import microseconds, summary_of
+from gql_app.storage.sql.tables import events, run_labels, runs
+
+LAST: Final = (
+    select(func.max(events.c.sequence)).where(events.c.run_id == runs.c.run_id).scalar_subquery().label("sequence")
+)
+"""The last sequence of a run."""
+
+
+def list_runs(connection: Connection, namespace: Namespace, query: RunQuery) -> RunPage:
+    """Find a page of runs, and whether there are others on either side."""
+    listing = Listing(namespace, query)
+    rows = connection.execute(listing.page(query.limit + 1)).all()
+    more = len(rows) > query.limit
+    skipped = listing.skipped()
+    has_skipped = skipped is not None and connection.execute(skipped).first() is not None
+    if not more:
+        rest = listing.rest()
+        more = rest is not None and connection.execute(rest).first() is not None
+    found = tuple(map(summary_of, rows[: query.limit]))
+    if query.backward:
+        return RunPage(found[::-1], has_previous=more, has_next=has_skipped)
+    return RunPage(found, has_previous=has_skipped, has_next=more)
+
+
+AnySelect: TypeAlias = Select[*tuple[Json, ...]]
+
+
+class Listing:
+    """The queries for one page."""
+
+    def __init__(self, namespace: Namespace, query: RunQuery) -> None:
+        self._namespace = namespace
+        self._query = query
+        by_name = query.order.field is RunOrderField.NAME
+        self._column: KeyedColumnElement[Json] = runs.c.name if by_name else runs.c.created_at
+        self._descends = query.order.descending is not query.backward
+        """Whether the page is filled from above."""
+
+    def page(self, limit: int) -> AnySelect:
+        """Find the runs of the page, from the side it is filled from."""
+        query = self._query
+        inside = [self._beyond(query.after, ahead=True), self._beyond(query.before, ahead=False)]
+        return self._find(inside, limit, descends=self._descends)
+
+    def skipped(self) -> AnySelect | None:
+        """Find a run on the side that the page is filled from, if there is a limit there."""
+        query = self._query
+        ahead = query.backward
+        position = query.before if ahead else query.after
+        return self._other_side(position, ahead=ahead)
+
+    def rest(self) -> AnySelect | None:
+        """Find a run on the other side, if there is a limit there."""
+        query = self._query
+        ahead = not query.backward
+        position = query.before if ahead else query.after
+        return self._other_side(position, ahead=ahead)
+
+    def _other_side(self, position: RunPosition | None, *, ahead: bool) -> AnySelect | None:
+        """Find a run at a position or beyond it."""
+        if position is None:
+            return None
+        return self._find(
+            [self._beyond(position, ahead=ahead, at_it=True)], 1, descends=self._query.order.descending is ahead
+        )
+
+    def _find(self, conditions: Sequence[ColumnElement[bool] | None], limit: int, *, descends: bool) -> AnySelect:
+        """Find runs that fit the filter. Each status has a part of an index, so each is asked for by itself."""
+        given = [condition for condition in conditions if condition is not None]
+        statuses: list[RunStatus | None] = [*sorted(self._query.filter.statuses)] or [None]
+        parts = [self._part(status, given, limit, descends=descends) for status in statuses]
+        if len(parts) == 1:
+            return parts[0]
+        together = union_all(*(select(part.subquery()) for part in parts)).subquery()
+        order = [together.c[self._column.key], together.c.run_id]
+        return select(together).order_by(*(each.desc() if descends else each for each in order)).limit(limit)
+
+    def _part(
+        self, status: RunStatus | None, conditions: Sequence[ColumnElement[bool]], limit: int, *, descends: bool
+    ) -> AnySelect:
+        order = [self._column, runs.c.run_id]
+        found = select(*runs.c, LAST).where(runs.c.namespace == self._namespace, *conditions)
+        if status is not None:
+            found = found.where(runs.c.status == status.value)
+        found = self._narrow(found)
+        return found.order_by(*(each.desc() if descends else each for each in order)).limit(limit)
+
+    def _narrow(self, found: AnySelect) -> AnySelect:
+        wanted = self._query.filter
+        if wanted.name is not None:
+            found = found.where(runs.c.name == wanted.name)
+        if wanted.created_after is not None:
+            found = found.where(runs.c.created_at >= microseconds(wanted.created_after))
+        if wanted.created_before is not None:
+            found = found.where(runs.c.created_at < microseconds(wanted.created_before))
+        for name, value in wanted.labels.items():
+            label = run_labels.alias()
+            found = found.join(
+                label,
+                and_(
+                    label.c.namespace == self._namespace,
+                    label.c.name == name,
+                    label.c.value == value,
+                    label.c.created_at == runs.c.created_at,
+                    label.c.run_id == runs.c.run_id,
+                ),
+            )
+        return found
+
+    def _beyond(self, position: RunPosition | None, *, ahead: bool, at_it: bool = False) -> ColumnElement[bool] | None:
+        """Say that a run stands behind a position in the list (`ahead`) or before it, or perhaps at it."""
+        if position is None:
+            return None
+        place = tuple_(self._column, runs.c.run_id)
+        there = tuple_(
+            literal(self._value(position), self._column.type), literal(str(position.run_id), runs.c.run_id.type)
+        )
+        if ahead is self._query.order.descending:
+            return place <= there if at_it else place < there
+        return place >= there if at_it else place > there
+
+    def _value(self, position: RunPosition) -> str | int:
+        if self._query.order.field is RunOrderField.NAME:
+            return position.value
+        try:
+            time = datetime.fromisoformat(position.value)
+        except ValueError:
+            raise InvalidCursorError(position.value, "it holds no time; use one that a list handed out.") from None
+        return microseconds(time if time.tzinfo else time.replace(tzinfo=UTC))

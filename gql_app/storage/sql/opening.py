@@ -1,0 +1,79 @@
+"""Opens the store that the settings name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from gql_app.core.errors import InvalidStoreError, MissingExtraError
+from gql_app.ports import Clock
+from gql_app.settings import Role, Settings
+from gql_app.storage.sql import versions
+from gql_app.storage.sql.database import Database
+from gql_app.storage.sql.lease import FileLock
+from gql_app.storage.sql.repository import SqlRunRepository
+from gql_app.storage.sql.sqlite import SqliteDatabase
+
+_KINDS: Final = "memory, sqlite:///runs.db or postgresql://user@host/database"
+
+
+def parse_store(text: str) -> URL:
+    """Read the address of a database. Raises `InvalidStoreError`, which shows no password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise InvalidStoreError(
+            f"The store {text.rsplit('@', maxsplit=1)[-1]!r} is not the address of one; write {_KINDS}."
+        ) from None
+    kind = url.drivername.split("+")[0]
+    if kind in {"postgres", "postgresql"}:
+        return url.set(drivername="postgresql")
+    shown = url.render_as_string(hide_password=True)
+    if kind != "sqlite":
+        raise InvalidStoreError(f"There is no store of the kind {kind!r} ({shown}); write {_KINDS}.")
+    if url.database in {None, "", ":memory:"}:
+        raise InvalidStoreError(f"The store {shown} names no file. Write sqlite:///runs.db, or memory.")
+    return url.set(drivername="sqlite")
+
+
+def open_database(settings: Settings) -> Database:
+    """Make the database that the settings name; nothing is connected yet. Raises `InvalidStoreError`."""
+    url = parse_store(settings.store)
+    if url.drivername == "sqlite":
+        if settings.role is Role.API:
+            raise InvalidStoreError("A store in SQLite is for one process, which executes its runs: leave --role out.")
+        path = Path(url.database or "")
+        if not path.parent.is_dir():
+            raise InvalidStoreError(f"The directory of the store {path} is not there; make it first.")
+        return SqliteDatabase(path, settings)
+    try:
+        # The driver is an extra.
+        from gql_app.storage.sql.postgres import PostgresDatabase  # noqa: PLC0415 - see the line above
+    except ModuleNotFoundError:
+        raise MissingExtraError(f"The store {url.render_as_string(hide_password=True)}", "postgres") from None
+    return PostgresDatabase(url, settings)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[SqlRunRepository]:
+    """Open the store, and bring its tables up to date where that is wanted. Raises `InvalidStoreError`."""
+    database = open_database(settings)
+    sqlite = isinstance(database, SqliteDatabase)
+    try:
+        if sqlite or settings.migrate:
+            await database.write(lambda connection: versions.upgrade(connection, database.name))
+        else:
+            await database.read(lambda connection: versions.check(connection, database.name))
+    except BaseException:
+        await database.close()
+        raise
+    elections = FileLock(database, database.path, clock) if isinstance(database, SqliteDatabase) else None
+    assert elections is not None
+    repository = SqlRunRepository(database, elections, clock=clock, settings=settings)
+    try:
+        yield repository
+    finally:
+        await repository.close()

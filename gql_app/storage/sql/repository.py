@@ -1,0 +1,257 @@
+"""The store on a disk: runs survive the process, and several processes can share them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import and_, select
+
+from gql_app.core.errors import CorruptRunError, LeaseLostError, WorkflowNotFoundError, WorkflowRemovedError
+from gql_app.core.events import RunEvent, WorkflowSubmitted
+from gql_app.core.ids import Namespace, RunId
+from gql_app.core.listing import RunPage, RunQuery, RunSummary
+from gql_app.core.run import RunStatus
+from gql_app.core.signals import CancelRequested
+from gql_app.ports import Clock, IdempotencyKey, Letter
+from gql_app.settings import Settings
+from gql_app.storage.sql.database import Database
+from gql_app.storage.sql.entries import (
+    Append,
+    Create,
+    Delete,
+    Discard,
+    Expire,
+    Send,
+    WriteEntry,
+    event_rows,
+    size_of,
+)
+from gql_app.storage.sql.journal import Journal
+from gql_app.storage.sql.lease import Elections, HeldLease
+from gql_app.storage.sql.ledger import Ledger
+from gql_app.storage.sql.listing import LAST, list_runs
+from gql_app.storage.sql.rows import read_events, summary_of
+from gql_app.storage.sql.tables import events, letters, run_values, runs
+from gql_app.storage.sql.wakeups import Wakeups
+
+
+class SqlRunRepository:
+    """Runs in a database. Reads see what was committed; writes gather in a journal, and so do those of many runs."""
+
+    durable: Final = True
+
+    def __init__(
+        self,
+        database: Database,
+        elections: Elections,
+        *,
+        clock: Clock,
+        settings: Settings,
+        wakeups: Wakeups | None = None,
+    ) -> None:
+        self._database = database
+        self._elections = elections
+        self._wakeups = wakeups or Wakeups()
+        self._ledger = Ledger(clock=clock, settings=settings, wakeups=self._wakeups)
+        self._journal: Journal[WriteEntry] = Journal(database, self._ledger)
+        self._lease: HeldLease | None = None
+
+    # Writing
+
+    async def create(
+        self,
+        events: Sequence[RunEvent],
+        *,
+        values: Mapping[str, bytes],
+        idempotency: IdempotencyKey | None = None,
+    ) -> RunId:
+        """Store a new run, or tell which run its idempotency key belongs to."""
+        first = events[0] if events else None
+        if not isinstance(first, WorkflowSubmitted):
+            raise ValueError(f"A run's log begins with WorkflowSubmitted, not with {first!r}.")
+        rows = event_rows(first.run_id, events)
+        entry = Create(
+            events=events,
+            values=values,
+            idempotency=idempotency,
+            epoch=self._ledger.epoch,
+            first=first,
+            rows=rows,
+            run_id=first.run_id,
+            size=size_of(rows, values),
+        )
+        await self._write(entry)
+        return entry.run_id
+
+    async def append(
+        self,
+        namespace: Namespace,
+        run_id: RunId,
+        expected_sequence: int,
+        events: Sequence[RunEvent],
+        *,
+        values: Mapping[str, bytes],
+    ) -> None:
+        """Append events to a run's log, all or none, and wake whoever waits for them."""
+        if self._ledger.epoch is None:
+            raise LeaseLostError(run_id, 0)
+        rows = event_rows(run_id, events)
+        entry = Append(
+            namespace=namespace,
+            run_id=run_id,
+            expected=expected_sequence,
+            events=events,
+            values=values,
+            epoch=self._ledger.epoch,
+            rows=rows,
+            size=size_of(rows, values),
+        )
+        try:
+            await self._write(entry)
+        except LeaseLostError:
+            self._step_down()
+            raise
+
+    async def delete(self, namespace: Namespace, run_id: RunId) -> None:
+        """Remove a run that has ended; whoever watches it is told."""
+        await self._write(Delete(namespace, run_id))
+
+    async def send(self, namespace: Namespace, run_id: RunId, signal: CancelRequested) -> None:
+        """Leave a signal for the executor, whichever process that is."""
+        await self._write(Send(namespace, run_id, signal))
+
+    async def discard(self, letters: Sequence[Letter]) -> None:
+        """Throw letters away that have been dealt with."""
+        if letters:
+            await self._write(Discard(letters))
+
+    async def _write(self, entry: WriteEntry) -> None:
+        self._journal.add(entry)
+        await entry.stored
+
+    # Reading
+
+    async def events(self, namespace: Namespace, run_id: RunId, *, after: int, limit: int) -> Sequence[RunEvent]:
+        """Read up to `limit` events after the sequence `after`, in order."""
+        await self._expire()
+        wanted = (
+            select(events.c.data)
+            .join(runs, and_(runs.c.run_id == events.c.run_id, runs.c.namespace == namespace))
+            .where(events.c.run_id == run_id, events.c.sequence > after)
+            .order_by(events.c.sequence)
+            .limit(limit)
+        )
+        data = await self._database.read(lambda connection: [row.data for row in connection.execute(wanted)])
+        if not data:
+            await self._summary(namespace, run_id)
+        return read_events(run_id, after, data)
+
+    async def wait(self, namespace: Namespace, run_id: RunId, *, after: int) -> None:
+        """Return once there are events after `after`, or the run has ended."""
+        await self._expire()
+        waited = False
+        while True:
+            with self._wakeups.watching(run_id) as woken:
+                try:
+                    summary = await self._summary(namespace, run_id)
+                except WorkflowNotFoundError:
+                    if waited:
+                        raise WorkflowRemovedError(run_id) from None
+                    raise
+                if summary.sequence > after or summary.finished_at is not None:
+                    return
+                await woken
+                waited = True
+
+    async def value(self, namespace: Namespace, run_id: RunId, sha256: str) -> bytes:
+        """Read a stored value. Raises `KeyError` for one that is not there."""
+        wanted = (
+            select(run_values.c.data)
+            .join(runs, and_(runs.c.run_id == run_values.c.run_id, runs.c.namespace == namespace))
+            .where(run_values.c.run_id == run_id, run_values.c.sha256 == sha256)
+        )
+        data = await self._database.read(lambda connection: connection.execute(wanted).scalar())
+        if data is None:
+            await self._summary(namespace, run_id)
+            raise KeyError(sha256)
+        return bytes(data)
+
+    async def summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
+        """Read a run's summary."""
+        await self._expire()
+        return await self._summary(namespace, run_id)
+
+    async def list(self, namespace: Namespace, query: RunQuery) -> RunPage:
+        """List runs."""
+        await self._expire()
+        return await self._database.read(lambda connection: list_runs(connection, namespace, query))
+
+    async def unfinished(self) -> Sequence[tuple[Namespace, RunId]]:
+        """Tell all runs that have not ended: those that have begun, then those that wait, each oldest first."""
+        wanted = (
+            select(runs.c.namespace, runs.c.run_id)
+            .where(runs.c.finished_at.is_(None))
+            .order_by(runs.c.status == RunStatus.PENDING.value, runs.c.created_at, runs.c.run_id)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(wanted).all())
+        return [(Namespace(row.namespace), RunId(row.run_id)) for row in rows]
+
+    async def letters(self, *, limit: int = 100) -> Sequence[Letter]:
+        """Read what was left for the executor, oldest first."""
+        wanted = select(letters).order_by(letters.c.id).limit(limit)
+        rows = await self._database.read(lambda connection: connection.execute(wanted).all())
+        return [
+            Letter(
+                id=row.id,
+                namespace=Namespace(row.namespace),
+                run_id=RunId(row.run_id),
+                signal=None if row.signal is None else msgspec.json.decode(row.signal, type=CancelRequested),
+            )
+            for row in rows
+        ]
+
+    async def wait_for_letters(self) -> None:
+        """Return once there may be letters that were not there before."""
+        with self._wakeups.watching_letters() as woken:
+            await woken
+
+    async def _summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
+        wanted = select(*runs.c, LAST).where(runs.c.namespace == namespace, runs.c.run_id == run_id)
+        row = await self._database.read(lambda connection: connection.execute(wanted).first())
+        if row is None:
+            raise WorkflowNotFoundError(run_id)
+        if row.sequence is None:
+            raise CorruptRunError(run_id, "it has no events")
+        return summary_of(row)
+
+    async def _expire(self) -> None:
+        """Let finished runs go that have been kept long enough."""
+        while self._ledger.is_due:
+            await self._write(Expire())
+
+    # The lease, and the end
+
+    async def lead(self) -> HeldLease:
+        """Wait until this process may append."""
+        lease = await self._elections.win()
+        self._ledger.forget()
+        self._ledger.epoch = lease.epoch
+        self._lease = lease
+        await self._write(Expire())
+        return lease
+
+    def _step_down(self) -> None:
+        self._ledger.epoch = None
+        if self._lease is not None:
+            self._lease.lose()
+            self._lease = None
+
+    def problem(self) -> str | None:
+        """Say what is wrong with the store, if anything is."""
+        return self._journal.problem()
+
+    async def close(self) -> None:
+        """Write what waits, then let go of the database."""
+        await self._journal.close()
+        await self._elections.close()
+        await self._database.close()
