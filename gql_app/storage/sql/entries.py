@@ -13,12 +13,13 @@ from gql_app.core.errors import (
     WorkflowNotFinishedError,
     WorkflowNotFoundError,
 )
-from gql_app.core.events import RunEvent, WorkflowSubmitted
+from gql_app.core.events import TERMINAL_EVENTS, RunEvent, WorkflowSubmitted
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.run import RunStatus
 from gql_app.core.signals import CancelRequested
 from gql_app.ports import IdempotencyKey, Letter
 from gql_app.storage.sql.rows import STATUS, Values, microseconds
+from gql_app.storage.sql.wakeups import End
 
 
 @dataclass(slots=True)
@@ -155,6 +156,11 @@ class Append(WriteEntry):
             _check_repeated(page, self.run_id, state, self.expected, self.events)
             return
         _add(page, state, self)
+
+    def end(self) -> End:
+        """Tell how far the run goes with it."""
+        finished = bool(self.events) and isinstance(self.events[-1], TERMINAL_EVENTS)
+        return End(self.namespace, self.expected + len(self.events), finished)
 
 
 @dataclass(slots=True, eq=False)

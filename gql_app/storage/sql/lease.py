@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,26 +18,33 @@ from gql_app.storage.sql.tables import leases
 
 
 class HeldLease:
-    """The right of this process to append. `on_release` lets others have it."""
+    """The right of this process to append. `let_go` lets others have it."""
 
-    def __init__(self, epoch: int, on_release: Callable[[], None]) -> None:
+    def __init__(self, epoch: int, let_go: Callable[[], Awaitable[None]]) -> None:
         self.epoch: Final = epoch
-        self._lost = asyncio.Event()
-        self._on_release = on_release
+        self._over = asyncio.Event()
+        self._let_go = let_go
+        self._when_over: Callable[[], None] | None = None
+
+    def when_over(self, do: Callable[[], None]) -> None:
+        """Do something at the moment in which it is lost or given back."""
+        self._when_over = do
 
     async def lost(self) -> None:
         """Return once it is lost."""
-        await self._lost.wait()
+        await self._over.wait()
 
     def lose(self) -> None:
         """Hear that it is lost."""
-        self._lost.set()
+        if not self._over.is_set():
+            self._over.set()
+            if self._when_over is not None:
+                self._when_over()
 
     async def release(self) -> None:
-        """Give it back."""
-        if not self._lost.is_set():
-            self._lost.set()
-            self._on_release()
+        """Give it back; also when it is lost, so that this process can win it again."""
+        self.lose()
+        await self._let_go()
 
 
 class Elections(Protocol):
@@ -74,13 +81,10 @@ class FileLock:
         os.pwrite(file, holder_name().encode(), 0)
         self._file = file
         epoch = await self._database.write(lambda connection: take_over(connection, self._clock))
-        return HeldLease(epoch, self._let_go)
+        return HeldLease(epoch, self.close)
 
     async def close(self) -> None:
         """Give the lock back."""
-        self._let_go()
-
-    def _let_go(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None

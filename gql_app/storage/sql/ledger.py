@@ -83,7 +83,8 @@ class Ledger:
         if leads:
             self._remove_due(connection)
         if transaction.changed or self._removed or transaction.letters_added:
-            self._wakeups.announce(connection, [*transaction.changed, *self._removed])
+            changed = [*transaction.changed, *self._removed]
+            self._wakeups.announce(connection, changed, letters=transaction.letters_added)
 
     def _remove_due(self, connection: Connection) -> None:
         now = self._clock.now()
@@ -96,7 +97,9 @@ class Ledger:
     def committed(self, entries: Sequence[WriteEntry]) -> None:
         """Wake whoever waits for what is stored now."""
         for entry in entries:
-            if isinstance(entry, Append | Delete):
+            if isinstance(entry, Append):
+                self._wakeups.advance(entry.run_id, entry.end())
+            elif isinstance(entry, Delete):
                 self._wakeups.wake(entry.run_id)
             elif isinstance(entry, Send | Create):
                 self._wakeups.wake_for_letters()

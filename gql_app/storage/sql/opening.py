@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,7 +17,34 @@ from gql_app.storage.sql.lease import FileLock
 from gql_app.storage.sql.repository import SqlRunRepository
 from gql_app.storage.sql.sqlite import SqliteDatabase
 
+if TYPE_CHECKING:
+    from gql_app.storage.sql.postgres import PostgresDatabase
+
 _KINDS: Final = "memory, sqlite:///runs.db or postgresql://user@host/database"
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[SqlRunRepository]:
+    """Open the store, and bring its tables up to date where that is wanted. Raises `InvalidStoreError`."""
+    repository, database = make_repository(settings, clock=clock)
+    try:
+        if settings.migrate or isinstance(database, SqliteDatabase):
+            await database.write(lambda connection: versions.upgrade(connection, database.name))
+        else:
+            await database.read(lambda connection: versions.check(connection, database.name))
+        await repository.open()
+        yield repository
+    finally:
+        await repository.close()
+
+
+def make_repository(settings: Settings, *, clock: Clock) -> tuple[SqlRunRepository, Database]:
+    """Make the store that the settings name; nothing is connected yet. Raises `InvalidStoreError`."""
+    url = parse_store(settings.store)
+    if url.drivername == "sqlite":
+        file = _sqlite(url, settings)
+        return SqlRunRepository(file, FileLock(file, file.path, clock), clock=clock, settings=settings), file
+    return _shared(_postgres(url, settings), settings, clock)
 
 
 def parse_store(text: str) -> URL:
@@ -25,9 +52,8 @@ def parse_store(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise InvalidStoreError(
-            f"The store {text.rsplit('@', maxsplit=1)[-1]!r} is not the address of one; write {_KINDS}."
-        ) from None
+        shown = text.rpartition("@")[2]
+        raise InvalidStoreError(f"The store {shown!r} is not the address of one; write {_KINDS}.") from None
     kind = url.drivername.split("+")[0]
     if kind in {"postgres", "postgresql"}:
         return url.set(drivername="postgresql")
@@ -39,16 +65,16 @@ def parse_store(text: str) -> URL:
     return url.set(drivername="sqlite")
 
 
-def open_database(settings: Settings) -> Database:
-    """Make the database that the settings name; nothing is connected yet. Raises `InvalidStoreError`."""
-    url = parse_store(settings.store)
-    if url.drivername == "sqlite":
-        if settings.role is Role.API:
-            raise InvalidStoreError("A store in SQLite is for one process, which executes its runs: leave --role out.")
-        path = Path(url.database or "")
-        if not path.parent.is_dir():
-            raise InvalidStoreError(f"The directory of the store {path} is not there; make it first.")
-        return SqliteDatabase(path, settings)
+def _sqlite(url: URL, settings: Settings) -> SqliteDatabase:
+    if settings.role is Role.API:
+        raise InvalidStoreError("A store in SQLite is for one process, which executes its runs: leave --role out.")
+    path = Path(url.database or "").expanduser().absolute()
+    if not path.parent.is_dir():
+        raise InvalidStoreError(f"The directory of the store {path} is not there; make it first.")
+    return SqliteDatabase(path, settings)
+
+
+def _postgres(url: URL, settings: Settings) -> "PostgresDatabase":
     try:
         # The driver is an extra.
         from gql_app.storage.sql.postgres import PostgresDatabase  # noqa: PLC0415 - see the line above
@@ -57,23 +83,10 @@ def open_database(settings: Settings) -> Database:
     return PostgresDatabase(url, settings)
 
 
-@asynccontextmanager
-async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[SqlRunRepository]:
-    """Open the store, and bring its tables up to date where that is wanted. Raises `InvalidStoreError`."""
-    database = open_database(settings)
-    sqlite = isinstance(database, SqliteDatabase)
-    try:
-        if sqlite or settings.migrate:
-            await database.write(lambda connection: versions.upgrade(connection, database.name))
-        else:
-            await database.read(lambda connection: versions.check(connection, database.name))
-    except BaseException:
-        await database.close()
-        raise
-    elections = FileLock(database, database.path, clock) if isinstance(database, SqliteDatabase) else None
-    assert elections is not None
-    repository = SqlRunRepository(database, elections, clock=clock, settings=settings)
-    try:
-        yield repository
-    finally:
-        await repository.close()
+def _shared(database: "PostgresDatabase", settings: Settings, clock: Clock) -> tuple[SqlRunRepository, Database]:
+    # They need the driver, too.
+    from gql_app.storage.sql.advisory import AdvisoryLock  # noqa: PLC0415 - see the line above
+    from gql_app.storage.sql.notices import Notices  # noqa: PLC0415 - see the line above
+
+    lock, notices = AdvisoryLock(database, clock), Notices(database)
+    return SqlRunRepository(database, lock, clock=clock, settings=settings, wakeups=notices), database

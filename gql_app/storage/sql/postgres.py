@@ -1,20 +1,24 @@
 """A database in Postgres, by asyncpg."""
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import URL, Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from gql_app.core.errors import StoreUnavailableError
+from gql_app.core.values import Json
 from gql_app.settings import Settings
 from gql_app.storage.sql.database import unavailable
 
 T = TypeVar("T")
+DriverConnection: TypeAlias = Json
+"""A connection of asyncpg, which has no types."""
 # The driver makes these names when it is imported, unseen by mypy.
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)  # type: ignore[attr-defined]
+_connect: Final[Callable[..., Awaitable[Json]]] = asyncpg.connect
 CONNECT_SECONDS: Final = 5.0
 COMMAND_SECONDS: Final = 30.0
 """A server that does not answer for so long is not there."""
@@ -27,21 +31,10 @@ class PostgresDatabase:
 
     def __init__(self, url: URL, settings: Settings) -> None:
         self.name = url.render_as_string(hide_password=True)
-        self.url = url
-        options = {
-            "timeout": CONNECT_SECONDS,
-            "command_timeout": COMMAND_SECONDS,
-            "server_settings": {
-                "application_name": "gql_app",
-                "idle_in_transaction_session_timeout": IDLE_TRANSACTION,
-            },
-        }
-        driver = url.set(drivername="postgresql+asyncpg")
-        pool = {"poolclass": AsyncAdaptedQueuePool, "pool_timeout": CONNECT_SECONDS, "connect_args": options}
-        self._reader = create_async_engine(
-            driver, pool_size=settings.store_connections, max_overflow=0, isolation_level="AUTOCOMMIT", **pool
-        )
-        self._writer = create_async_engine(driver, pool_size=1, max_overflow=0, **pool)
+        self._url = url
+        readers = settings.store_connections
+        self._reader = self._make_engine(readers).execution_options(isolation_level="AUTOCOMMIT")
+        self._writer = self._make_engine(1)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Do something that changes nothing."""
@@ -69,6 +62,26 @@ class PostgresDatabase:
         """Let go of all connections."""
         await self._reader.dispose()
         await self._writer.dispose()
+
+    async def connect(self, **settings: str) -> DriverConnection:
+        """Connect beside the pools, perhaps with settings of the server. Raises what the driver does."""
+        dsn = self._url.render_as_string(hide_password=False)
+        given = {"application_name": "gql_app", "idle_in_transaction_session_timeout": IDLE_TRANSACTION, **settings}
+        connection: DriverConnection = await _connect(
+            dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=given
+        )
+        return connection
+
+    def _make_engine(self, size: int) -> AsyncEngine:
+        return create_async_engine(
+            "postgresql+asyncpg://",
+            # So that the address means what it means to the driver.
+            async_creator=self.connect,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=CONNECT_SECONDS,
+        )
 
 
 def _trouble(error: Exception) -> StoreUnavailableError | None:

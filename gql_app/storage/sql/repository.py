@@ -32,7 +32,7 @@ from gql_app.storage.sql.ledger import Ledger
 from gql_app.storage.sql.listing import LAST, list_runs
 from gql_app.storage.sql.rows import read_events, summary_of
 from gql_app.storage.sql.tables import events, letters, run_values, runs
-from gql_app.storage.sql.wakeups import Wakeups
+from gql_app.storage.sql.wakeups import End, Wakeups
 
 
 class SqlRunRepository:
@@ -109,7 +109,8 @@ class SqlRunRepository:
         try:
             await self._write(entry)
         except LeaseLostError:
-            self._step_down()
+            if self._lease is not None and self._lease.epoch == entry.epoch:
+                self._lease.lose()
             raise
 
     async def delete(self, namespace: Namespace, run_id: RunId) -> None:
@@ -153,12 +154,14 @@ class SqlRunRepository:
         while True:
             with self._wakeups.watching(run_id) as woken:
                 try:
-                    summary = await self._summary(namespace, run_id)
+                    end = await self._wakeups.end(run_id, lambda: self._look(run_id))
                 except WorkflowNotFoundError:
                     if waited:
                         raise WorkflowRemovedError(run_id) from None
                     raise
-                if summary.sequence > after or summary.finished_at is not None:
+                if end.namespace != namespace:
+                    raise WorkflowNotFoundError(run_id)
+                if end.sequence > after or end.finished:
                     return
                 await woken
                 waited = True
@@ -215,6 +218,13 @@ class SqlRunRepository:
         with self._wakeups.watching_letters() as woken:
             await woken
 
+    async def _look(self, run_id: RunId) -> End:
+        wanted = select(runs.c.namespace, runs.c.finished_at, LAST).where(runs.c.run_id == run_id)
+        row = await self._database.read(lambda connection: connection.execute(wanted).first())
+        if row is None:
+            raise WorkflowNotFoundError(run_id)
+        return End(Namespace(row.namespace), row.sequence or 0, finished=row.finished_at is not None)
+
     async def _summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
         wanted = select(*runs.c, LAST).where(runs.c.namespace == namespace, runs.c.run_id == run_id)
         row = await self._database.read(lambda connection: connection.execute(wanted).first())
@@ -229,11 +239,16 @@ class SqlRunRepository:
         while self._ledger.is_due:
             await self._write(Expire())
 
-    # The lease, and the end
+    # The lease, the beginning and the end
+
+    async def open(self) -> None:
+        """Begin to hear what other processes write."""
+        await self._wakeups.open()
 
     async def lead(self) -> HeldLease:
         """Wait until this process may append."""
         lease = await self._elections.win()
+        lease.when_over(self._step_down)
         self._ledger.forget()
         self._ledger.epoch = lease.epoch
         self._lease = lease
@@ -242,9 +257,7 @@ class SqlRunRepository:
 
     def _step_down(self) -> None:
         self._ledger.epoch = None
-        if self._lease is not None:
-            self._lease.lose()
-            self._lease = None
+        self._ledger.forget()
 
     def problem(self) -> str | None:
         """Say what is wrong with the store, if anything is."""
@@ -252,6 +265,7 @@ class SqlRunRepository:
 
     async def close(self) -> None:
         """Write what waits, then let go of the database."""
+        await self._wakeups.close()
         await self._journal.close()
         await self._elections.close()
         await self._database.close()

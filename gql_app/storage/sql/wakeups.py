@@ -1,28 +1,48 @@
 """Wakes whoever waits for events of a run, or for letters."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from gql_app.core.ids import RunId
+from gql_app.core.ids import Namespace, RunId
+
+KNOWN_RUNS: Final = 10_000
+
+
+class End(NamedTuple):
+    """How far the log of a run of this namespace goes, and whether nothing can follow."""
+
+    namespace: Namespace
+    sequence: int
+    finished: bool
 
 
 class Wakeups:
-    """Waiters by run. What is known of a run's end lets many wait without each looking it up."""
+    """Waiters by run, and how far the runs go that somebody waited for: of many who wait, one looks it up."""
 
     def __init__(self) -> None:
         self._waiting: dict[RunId, dict[asyncio.Future[None], None]] = {}
         self._letters: dict[asyncio.Future[None], None] = {}
+        self._known: OrderedDict[RunId, End] = OrderedDict()
+        self._looking: dict[RunId, asyncio.Future[End]] = {}
 
     @property
     def watched(self) -> list[RunId]:
         """The runs that somebody waits for."""
         return list(self._waiting)
 
-    def announce(self, connection: Connection, run_ids: Sequence[RunId]) -> None:
-        """Let other processes know, with the transaction, that these runs have more, and that there may be letters."""
+    def announce(self, connection: Connection, run_ids: Sequence[RunId], *, letters: bool) -> None:
+        """Let other processes know, with the transaction, that these runs have more, or that there are letters."""
+
+    async def open(self) -> None:
+        """Begin to hear of other processes."""
+
+    async def close(self) -> None:
+        """Hear of nobody any more."""
 
     @contextmanager
     def watching(self, run_id: RunId) -> Iterator["asyncio.Future[None]"]:
@@ -48,14 +68,34 @@ class Wakeups:
         finally:
             self._letters.pop(waiting, None)
 
+    async def end(self, run_id: RunId, look: Callable[[], Awaitable[End]]) -> End:
+        """Tell how far a run goes; it is looked up unless that is known, by one for all who ask at once."""
+        known = self._known.get(run_id)
+        if known is not None:
+            return known
+        looking = self._looking.get(run_id)
+        if looking is None:
+            looking = self._looking[run_id] = asyncio.ensure_future(look())
+            looking.add_done_callback(lambda done: self._found(run_id, done))
+        return await asyncio.shield(looking)
+
+    def advance(self, run_id: RunId, end: End) -> None:
+        """Hear from the writer how far a run goes now, and wake whoever waits for it."""
+        self._looking.pop(run_id, None)
+        known = self._known.get(run_id)
+        if known is not None and known.sequence < end.sequence:
+            self._known[run_id] = end
+        self._rouse(run_id)
+
     def wake(self, run_id: RunId) -> None:
-        """Wake whoever waits for a run."""
-        for waiting in self._waiting.pop(run_id, ()):
-            if not waiting.done():
-                waiting.set_result(None)
+        """Wake whoever waits for a run; how far it goes has to be looked up anew."""
+        self._known.pop(run_id, None)
+        self._looking.pop(run_id, None)
+        self._rouse(run_id)
 
     def wake_all(self) -> None:
         """Wake everybody: something may have happened that nobody told of."""
+        self._known.clear()
         for run_id in self.watched:
             self.wake(run_id)
         self.wake_for_letters()
@@ -63,5 +103,20 @@ class Wakeups:
     def wake_for_letters(self) -> None:
         """Wake whoever waits for letters."""
         for waiting in self._letters:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _found(self, run_id: RunId, done: "asyncio.Future[End]") -> None:
+        # What was looked up before the last wake may be old: it is not kept.
+        if self._looking.get(run_id) is not done:
+            return
+        del self._looking[run_id]
+        if not done.cancelled() and done.exception() is None:
+            self._known[run_id] = done.result()
+            if len(self._known) > KNOWN_RUNS:
+                self._known.popitem(last=False)
+
+    def _rouse(self, run_id: RunId) -> None:
+        for waiting in self._waiting.pop(run_id, ()):
             if not waiting.done():
                 waiting.set_result(None)
