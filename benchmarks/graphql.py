@@ -29,7 +29,7 @@ from gql_app.bootstrap import Application
 from gql_app.core.access import ANYBODY, Scope
 from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.values import Json
-from gql_app.engine.executor import AsyncioExecutor
+from gql_app.engine.elected import ElectedExecutor
 from gql_app.schema.context import Context
 from gql_app.schema.execution import Operations, RefusedOperationError
 from gql_app.settings import Settings
@@ -170,7 +170,7 @@ async def _perform(opened: Application, nodes: int) -> str:
     document = {"name": "many", "nodes": [{"id": f"n{i}", "tool": "echo", "input": {"value": i}} for i in range(nodes)]}
     run = await opened.service.submit(DEFAULT_NAMESPACE, document)
     executor = opened.executor
-    assert isinstance(executor, AsyncioExecutor)
+    assert isinstance(executor, ElectedExecutor)
     await executor.join(run.run_id)
     return run.run_id
 

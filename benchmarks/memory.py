@@ -14,7 +14,7 @@ from gql_app.bootstrap import Application, application
 from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
 from gql_app.core.run import RunStatus
 from gql_app.core.values import Json
-from gql_app.engine.executor import AsyncioExecutor
+from gql_app.engine.elected import ElectedExecutor
 from gql_app.settings import Settings
 
 LONGEST_SECONDS: Final = 600
@@ -67,7 +67,7 @@ async def finish(opened: Application, runs: int, nodes: int) -> list[RunId]:
     spec = document(nodes)
     ended: list[RunId] = []
     executor = opened.executor
-    assert isinstance(executor, AsyncioExecutor)
+    assert isinstance(executor, ElectedExecutor)
     while len(ended) < runs:
         batch = [
             (await opened.service.submit(DEFAULT_NAMESPACE, spec)).run_id

@@ -13,7 +13,7 @@ from gql_app.bootstrap import application
 from gql_app.client.operations import load_operation
 from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.values import Json
-from gql_app.engine.executor import AsyncioExecutor
+from gql_app.engine.elected import ElectedExecutor
 from gql_app.settings import Settings
 from tests.support.server import server_process
 
@@ -57,7 +57,7 @@ async def submit_to_service(sizes: Sizes) -> tuple[float, float]:
     """Tell the seconds a submit takes, and those a run takes when all have ended."""
     async with application(Settings()) as opened:
         executor = opened.executor
-        assert isinstance(executor, AsyncioExecutor)
+        assert isinstance(executor, ElectedExecutor)
         for _ in range(sizes.warm_up):
             await opened.service.submit(DEFAULT_NAMESPACE, DOCUMENT)
         times, runs, started = [], [], time.perf_counter()

@@ -1,17 +1,18 @@
 """The composition root: alone names the concrete classes, and knows in which order they close."""
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from gql_app.core.errors import InvalidStoreError, MissingExtraError
 from gql_app.engine.clock import SystemClock
+from gql_app.engine.elected import ElectedExecutor
 from gql_app.engine.executor import AsyncioExecutor
-from gql_app.ports import Evaluator, Executor, RunRepository, Tool, Tools
+from gql_app.ports import Clock, Evaluator, Executor, RunRepository, Tool, Tools
 from gql_app.sandbox.sandbox import Sandbox
 from gql_app.service import WorkflowService
-from gql_app.settings import Settings
+from gql_app.settings import Role, Settings
 from gql_app.storage.memory import MemoryRunRepository
 from gql_app.telemetry.instruments import Instruments
 from gql_app.telemetry.logs import redacted
@@ -19,7 +20,8 @@ from gql_app.tools.builtin import builtin_tools
 from gql_app.tools.registry import ToolRegistry, load_tools
 from gql_app.vault.vault import Vault, make_vault
 
-logger: Final = logging.getLogger(__name__)
+MEMORY: Final = "memory"
+"""The store that is gone with its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +40,10 @@ class Application:
 async def application(
     settings: Settings, *, tools: Sequence[Tool] = (), instruments: Instruments | None = None
 ) -> AsyncIterator[Application]:
-    """Open a service, take over the runs that have not ended, and close it at the end of the block.
+    """Open a service, which takes over the runs that have not ended, and close it at the end of the block.
 
-    On closing, attempts in flight get their grace first; tools and the store go once nothing uses them.
+    On closing, attempts in flight get their grace first; tools and the store go once nothing uses them. Raises
+    `InvalidStoreError`, `StoreInUseError` and `MissingExtraError` for a store that cannot be opened.
     """
     instruments = instruments or Instruments(settings)
     async with AsyncExitStack() as stack:
@@ -48,31 +51,33 @@ async def application(
         vault = make_vault(settings)
         stack.enter_context(redacted(vault.hide))
         opened = await _open(stack, settings, tools, instruments, vault)
-        await _take_over(opened.repository, opened.executor)
+        instruments.observe(load=opened.executor.load, is_tool=lambda name: opened.tools.find(name) is not None)
         yield opened
 
 
 async def _open(
     stack: AsyncExitStack, settings: Settings, tools: Sequence[Tool], instruments: Instruments, vault: Vault
 ) -> Application:
-    sandbox = Sandbox(settings)
+    sandbox, clock = Sandbox(settings), SystemClock()
     registry = make_registry(settings, tools, evaluator=sandbox)
-    clock = SystemClock()
-    repository = MemoryRunRepository(clock=clock, settings=settings)
-    stack.push_async_callback(repository.close)
+    repository = await stack.enter_async_context(_open_store(settings, clock))
     stack.push_async_callback(sandbox.close)
     await stack.enter_async_context(registry)
-    executor = AsyncioExecutor(
-        repository=repository,
-        tools=registry,
-        evaluator=sandbox,
-        clock=clock,
-        settings=settings,
-        secrets=vault,
-        monitor=instruments.monitor,
-    )
+
+    def make_executor() -> AsyncioExecutor:
+        return AsyncioExecutor(
+            repository=repository,
+            tools=registry,
+            evaluator=sandbox,
+            clock=clock,
+            settings=settings,
+            secrets=vault,
+            monitor=instruments.monitor,
+        )
+
+    executor = ElectedExecutor(repository, make_executor)
     stack.push_async_callback(executor.close)
-    instruments.observe(load=executor.load, is_tool=lambda name: registry.find(name) is not None)
+    await executor.open(stands_by=repository.shared, executes=settings.role is Role.ALL)
     return Application(
         service=WorkflowService(
             repository=repository,
@@ -92,18 +97,39 @@ async def _open(
     )
 
 
+@asynccontextmanager
+async def _open_store(settings: Settings, clock: Clock) -> AsyncIterator[RunRepository]:
+    if settings.store == MEMORY:
+        if settings.role is Role.API:
+            raise InvalidStoreError("A store in memory is for one process, which executes its runs: leave --role out.")
+        memory = MemoryRunRepository(clock=clock, settings=settings)
+        try:
+            yield memory
+        finally:
+            await memory.close()
+        return
+    try:
+        # What reads and writes databases is an extra.
+        from gql_app.storage.sql.opening import opened  # noqa: PLC0415 - see the line above
+    except ModuleNotFoundError:
+        raise MissingExtraError("GQL_APP_STORE", "sqlite") from None
+    async with opened(settings, clock=clock) as repository:
+        yield repository
+
+
+async def check_store(settings: Settings) -> None:
+    """Open the store and close it again, so that what is wrong with it is known before anything else begins.
+
+    Raises `InvalidStoreError`, `StoreInUseError`, `StoreUnavailableError` and `MissingExtraError`.
+    """
+    async with _open_store(settings, SystemClock()) as repository:
+        if repository.durable and not repository.shared:
+            await (await repository.lead()).release()
+
+
 def make_registry(
     settings: Settings, tools: Sequence[Tool] = (), *, evaluator: Evaluator | None = None
 ) -> ToolRegistry:
     """Gather the tools that ship, those of the modules in the settings, and `tools`. Raises `InvalidToolError`."""
     evaluator = evaluator or Sandbox(settings)
     return ToolRegistry([*builtin_tools(settings, evaluator), *load_tools(settings.tools), *tools])
-
-
-async def _take_over(repository: RunRepository, executor: Executor) -> None:
-    """Go on with every run that has not ended. One that cannot be read keeps no other from it."""
-    for namespace, run_id in await repository.unfinished():
-        try:
-            await executor.start(namespace, run_id)
-        except Exception:
-            logger.exception("Run %s cannot be taken over and is left as it is.", run_id)

@@ -18,6 +18,7 @@ from gql_app.cli.options import (
     add_url,
     natural,
 )
+from gql_app.cli.serve_arguments import add_serve
 from gql_app.core.run import RunStatus
 
 _DESCRIPTION: Final = "Run workflows of tools and agents, here or on a server, and watch them live."
@@ -63,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gql-app {version('gql-app')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    for add in (_run, _validate, _serve, _submit, _watch, _list, _show, _cancel, _retry, _tools, add_keys, _schema):
+    for add in (_run, _validate, add_serve, _submit, _watch, _list, _show, _cancel, _retry, _tools, add_keys, _schema):
         add(commands)
     return parser
 
@@ -103,46 +104,6 @@ def _validate(commands: Commands) -> None:
     add_tools(where)
     where.add_argument("--url", help="check with the tools of the server there")
     add_token(parser)
-
-
-def _serve(commands: Commands) -> None:
-    parser = add_command(
-        commands,
-        "serve",
-        "serve GraphQL, GraphiQL and REST",
-        "gql-app serve",
-        "gql-app serve --port 9000 --tools my_tools other_tools",
-        "gql-app serve --host 0.0.0.0 --keys-file keys.json --posture production",
-        more="Runs are kept in memory.",
-    )
-    parser.add_argument("--host", help="the address to listen on (GQL_APP_HOST; default 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="the port, 0 for any that is free (GQL_APP_PORT; default 8000)")
-    parser.add_argument(
-        "--allow-origin",
-        metavar="ORIGIN",
-        action="append",
-        default=[],
-        help="an origin whose pages may use the service, like http://localhost:5173; more than one may be given"
-        " (GQL_APP_ALLOWED_ORIGINS)",
-    )
-    parser.add_argument(
-        "--posture",
-        choices=["development", "production"],
-        help="production shows no GraphiQL and does not tell its schema (GQL_APP_POSTURE; default development)",
-    )
-    parser.add_argument("--keys-file", metavar="FILE", help="let in who has one of these API keys (GQL_APP_KEYS_FILE)")
-    parser.add_argument(
-        "--insecure",
-        action="store_true",
-        default=None,
-        help="serve everybody even on an address that other machines reach (GQL_APP_INSECURE)",
-    )
-    parser.add_argument(
-        "--log-level",
-        choices=["debug", "info", "warning", "error"],
-        help="info tells of every request and run (GQL_APP_LOG_LEVEL; default warning)",
-    )
-    add_tools(parser)
 
 
 def _submit(commands: Commands) -> None:

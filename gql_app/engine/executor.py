@@ -248,6 +248,18 @@ class AsyncioExecutor:
         await self.caller.close()
         self.timers.close()
 
+    async def abandon(self) -> None:
+        """Drop everything at once and write nothing: another process is the executor now."""
+        self.closing = True
+        self._line.clear()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self.caller.close()
+        self.timers.close()
+
     async def _load(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
         log: list[RunEvent] = []
         while True:

@@ -8,12 +8,14 @@ from typing import Final
 from graphql import FieldNode, GraphQLError, OperationDefinitionNode, VariableNode
 
 from gql_app.core.errors import (
+    CorruptRunError,
     ExpressionError,
     IdempotencyConflictError,
     InvalidArgumentError,
     InvalidCursorError,
     InvalidWorkflowError,
     OverloadedError,
+    StoreUnavailableError,
     WorkflowAlreadyFinishedError,
     WorkflowNotFinishedError,
     WorkflowNotFoundError,
@@ -28,6 +30,8 @@ CODES: Final[Mapping[type[Exception], str]] = {
     InvalidCursorError: "INVALID_CURSOR",
     InvalidWorkflowError: "INVALID_WORKFLOW",
     OverloadedError: "OVERLOADED",
+    StoreUnavailableError: "UNAVAILABLE",
+    CorruptRunError: "CORRUPT_RUN",
     WorkflowAlreadyFinishedError: "WORKFLOW_ALREADY_FINISHED",
     WorkflowNotFinishedError: "WORKFLOW_NOT_FINISHED",
     WorkflowNotFoundError: "WORKFLOW_NOT_FOUND",

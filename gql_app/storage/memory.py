@@ -48,6 +48,7 @@ class MemoryRunRepository:
     """Runs in memory. A finished run goes when there are too many, when it is too old, or when all take too much."""
 
     durable: Final = False
+    shared: Final = False
 
     def __init__(self, *, clock: Clock, settings: Settings) -> None:
         self._clock = clock

@@ -11,11 +11,13 @@ from starlette.routing import BaseRoute, Route
 from gql_app.bootstrap import Application
 from gql_app.core.access import Scope
 from gql_app.core.errors import (
+    CorruptRunError,
     IdempotencyConflictError,
     InvalidArgumentError,
     InvalidWorkflowError,
     OverloadedError,
     Problem,
+    StoreUnavailableError,
     WorkflowError,
     WorkflowNotFoundError,
 )
@@ -34,6 +36,8 @@ _ERRORS: Final = {
     InvalidArgumentError: (HTTPStatus.BAD_REQUEST, "INVALID_ARGUMENT"),
     InvalidWorkflowError: (HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_WORKFLOW"),
     OverloadedError: (HTTPStatus.TOO_MANY_REQUESTS, "OVERLOADED"),
+    StoreUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+    CorruptRunError: (HTTPStatus.INTERNAL_SERVER_ERROR, "CORRUPT_RUN"),
     WorkflowNotFoundError: (HTTPStatus.NOT_FOUND, "WORKFLOW_NOT_FOUND"),
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -12,8 +13,15 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from gql_app.bootstrap import make_registry
-from gql_app.core.errors import InvalidSecretsError, InvalidToolError, MissingExtraError
+from gql_app.bootstrap import check_store, make_registry
+from gql_app.core.errors import (
+    InvalidSecretsError,
+    InvalidStoreError,
+    InvalidToolError,
+    MissingExtraError,
+    StoreInUseError,
+    StoreUnavailableError,
+)
 from gql_app.ports import Tool
 from gql_app.schema.trusted import InvalidTrustedDocumentsError
 from gql_app.settings import Posture, Settings
@@ -36,7 +44,7 @@ _UNSAFE: Final = 2
 _INTERRUPTED: Final = 130
 _METRICS_OPTIONS: Final = ("GQL_APP_METRICS_HOST", "GQL_APP_METRICS_PORT")
 _GREETING: Final = """\
-gql_app listens on {url} (runs are kept in memory)
+gql_app listens on {url} (runs are kept in {store})
 
 {page}  Submit      gql-app submit examples/sample_workflow.json --url {url}
   or          curl -H 'Content-Type: application/json' -d @examples/sample_workflow.json {url}/workflows/
@@ -111,6 +119,7 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
         check_exposure(settings)
         make_registry(settings, tools)
         make_vault(settings)
+        asyncio.run(check_store(settings))
         app = create_app(settings, tools=tools)
         if settings.metrics_port is not None:
             # The application opens it; this tells what keeps it from that while there is somebody to tell.
@@ -118,7 +127,10 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
         listener = listen(settings.host, settings.port)
     except (
         InvalidSecretsError,
+        InvalidStoreError,
         InvalidToolError,
+        StoreInUseError,
+        StoreUnavailableError,
         InvalidTrustedDocumentsError,
         MissingExtraError,
         CannotListenError,
@@ -172,11 +184,16 @@ def greeting(settings: Settings, url: str) -> str:
     open_to_all = not is_loopback(settings.host) and not authenticates(settings)
     return _GREETING.format(
         url=url,
+        store=_without_password(settings.store),
         page=_PAGE.format(url=url) if settings.posture is Posture.DEVELOPMENT else "",
         posture=settings.posture,
         authentication=describe_authentication(settings),
         warning=_WARNING if open_to_all else "",
     )
+
+
+def _without_password(store: str) -> str:
+    return re.sub(r"(?<=://)([^/@:]*):[^@]*(?=@)", r"\1:***", store)
 
 
 def address(host: str, port: int) -> str:

@@ -16,9 +16,12 @@ from pydantic import BaseModel
 from gql_app.core import errors, events
 from gql_app.core.errors import (
     InvalidSecretsError,
+    InvalidStoreError,
     InvalidToolError,
+    LeaseLostError,
     MissingExtraError,
     StaleWriterError,
+    StoreInUseError,
     WorkflowError,
 )
 from gql_app.core.spec import NodeSpec, RetryPolicy, TimeoutPolicy, WorkflowSpec
@@ -78,8 +81,11 @@ def test_every_error_of_the_product_has_a_code_or_is_internal() -> None:
     assert known - CODES.keys() == {
         WorkflowError,
         InvalidSecretsError,
+        InvalidStoreError,
         InvalidToolError,
+        LeaseLostError,
         MissingExtraError,
+        StoreInUseError,
         StaleWriterError,
     }
 

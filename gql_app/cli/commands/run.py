@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 import msgspec
 
-from gql_app.bootstrap import Application, application
+from gql_app.bootstrap import MEMORY, Application, application
 from gql_app.cli.board import LocalBoard
 from gql_app.cli.documents import read_document, read_input
 from gql_app.cli.facts import event_of, problem_of, run_of
@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> int:
     """Run a document, show how it goes, and write its output."""
     document, given = read_document(options.file), read_input(options.input)
     given = ABSENT if given is msgspec.UNSET else given
-    settings = load_settings(tools=tuple(options.tools))
+    settings = load_settings(tools=tuple(options.tools), store=MEMORY)
     with reserved_stdout() as result, logged(settings, sys.stderr):
         return run_loop(_run(settings, document, given, result))
 

@@ -16,6 +16,9 @@ def main(options: argparse.Namespace) -> int:
         posture=options.posture,
         keys_file=options.keys_file,
         insecure=options.insecure,
+        store=options.store,
+        role=options.role,
+        migrate=options.migrate,
         log_level=options.log_level,
     )
     return serve(settings)

@@ -24,6 +24,8 @@ _TROUBLE: Final = (*DRIVER_ERRORS, OSError, TimeoutError, StoreUnavailableError)
 class AdvisoryLock:
     """Waits for the lock, and keeps it alive. Only another epoch means that it is lost: appends check that, too."""
 
+    stands_by: Final = True
+
     def __init__(self, database: PostgresDatabase, clock: Clock) -> None:
         self._database = database
         self._clock = clock

@@ -50,6 +50,11 @@ class HeldLease:
 class Elections(Protocol):
     """How a process comes to hold the lease."""
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether a process that does not hold it can wait for its turn."""
+        ...
+
     async def win(self) -> HeldLease:
         """Wait until this process holds it. Raises `StoreInUseError` where nobody waits."""
         ...
@@ -61,6 +66,8 @@ class Elections(Protocol):
 
 class FileLock:
     """A lock on a file beside the database: the system lets go of it when the process ends, however it ends."""
+
+    stands_by: Final = False
 
     def __init__(self, database: Database, path: Path, clock: Clock) -> None:
         self._database = database

@@ -102,7 +102,7 @@ class Ledger:
             elif isinstance(entry, Delete):
                 self._wakeups.wake(entry.run_id)
             elif isinstance(entry, Send | Create):
-                self._wakeups.wake_for_letters()
+                self._wakeups.letters.set()
         removed, self._removed = self._removed, []
         for run_id in removed:
             self._wakeups.wake(run_id)

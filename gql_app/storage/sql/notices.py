@@ -88,7 +88,7 @@ class Notices(Wakeups):
 
     def _hear(self, _: object, __: int, ___: str, payload: object) -> None:
         if payload == LETTERS:
-            self.wake_for_letters()
+            self.letters.set()
             return
         for run_id in str(payload).split(","):
             self.wake(RunId(run_id))
@@ -111,4 +111,4 @@ class Notices(Wakeups):
             if self._seen.get(run_id) != found.get(run_id) or run_id not in found:
                 self.wake(run_id)
         self._seen = found
-        self.wake_for_letters()
+        self.letters.set()

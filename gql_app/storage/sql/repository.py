@@ -1,6 +1,8 @@
 """The store on a disk: runs survive the process, and several processes can share them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -34,6 +36,9 @@ from gql_app.storage.sql.rows import read_events, summary_of
 from gql_app.storage.sql.tables import events, letters, run_values, runs
 from gql_app.storage.sql.wakeups import End, Wakeups
 
+LETTER_SECONDS: Final = 10.0
+"""How often letters are looked for although nobody told of any."""
+
 
 class SqlRunRepository:
     """Runs in a database. Reads see what was committed; writes gather in a journal, and so do those of many runs."""
@@ -55,6 +60,11 @@ class SqlRunRepository:
         self._ledger = Ledger(clock=clock, settings=settings, wakeups=self._wakeups)
         self._journal: Journal[WriteEntry] = Journal(database, self._ledger)
         self._lease: HeldLease | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may use it."""
+        return self._elections.stands_by
 
     # Writing
 
@@ -201,6 +211,7 @@ class SqlRunRepository:
 
     async def letters(self, *, limit: int = 100) -> Sequence[Letter]:
         """Read what was left for the executor, oldest first."""
+        self._wakeups.letters.clear()
         wanted = select(letters).order_by(letters.c.id).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(wanted).all())
         return [
@@ -214,9 +225,10 @@ class SqlRunRepository:
         ]
 
     async def wait_for_letters(self) -> None:
-        """Return once there may be letters that were not there before."""
-        with self._wakeups.watching_letters() as woken:
-            await woken
+        """Return once there may be letters that were not there before, or after some seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LETTER_SECONDS):
+                await self._wakeups.letters.wait()
 
     async def _look(self, run_id: RunId) -> End:
         wanted = select(runs.c.namespace, runs.c.finished_at, LAST).where(runs.c.run_id == run_id)

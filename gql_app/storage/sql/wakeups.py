@@ -26,7 +26,8 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._waiting: dict[RunId, dict[asyncio.Future[None], None]] = {}
-        self._letters: dict[asyncio.Future[None], None] = {}
+        self.letters: Final = asyncio.Event()
+        """Whether there may be letters that nobody has read."""
         self._known: OrderedDict[RunId, End] = OrderedDict()
         self._looking: dict[RunId, asyncio.Future[End]] = {}
 
@@ -58,16 +59,6 @@ class Wakeups:
                 if not waiters:
                     del self._waiting[run_id]
 
-    @contextmanager
-    def watching_letters(self) -> Iterator["asyncio.Future[None]"]:
-        """Be woken, once, when there may be letters."""
-        waiting = asyncio.get_running_loop().create_future()
-        self._letters[waiting] = None
-        try:
-            yield waiting
-        finally:
-            self._letters.pop(waiting, None)
-
     async def end(self, run_id: RunId, look: Callable[[], Awaitable[End]]) -> End:
         """Tell how far a run goes; it is looked up unless that is known, by one for all who ask at once."""
         known = self._known.get(run_id)
@@ -98,13 +89,7 @@ class Wakeups:
         self._known.clear()
         for run_id in self.watched:
             self.wake(run_id)
-        self.wake_for_letters()
-
-    def wake_for_letters(self) -> None:
-        """Wake whoever waits for letters."""
-        for waiting in self._letters:
-            if not waiting.done():
-                waiting.set_result(None)
+        self.letters.set()
 
     def _found(self, run_id: RunId, done: "asyncio.Future[End]") -> None:
         # What was looked up before the last wake may be old: it is not kept.

@@ -1,0 +1,28 @@
+"""The seams of the product: what the service, the engine and the stores expect of each other."""
+
+from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
+from gql_app.ports.execution import Clock, Evaluator, Executor, ExecutorLoad
+from gql_app.ports.storage import IdempotencyKey, Lease, Letter, RunRepository
+from gql_app.ports.tools import Secrets, Tool, ToolContext, Tools
+
+__all__ = [
+    "Clock",
+    "Evaluator",
+    "Executor",
+    "ExecutorLoad",
+    "IdempotencyKey",
+    "Lease",
+    "Letter",
+    "RunFilter",
+    "RunOrder",
+    "RunOrderField",
+    "RunPage",
+    "RunPosition",
+    "RunQuery",
+    "RunRepository",
+    "RunSummary",
+    "Secrets",
+    "Tool",
+    "ToolContext",
+    "Tools",
+]

@@ -1,0 +1,85 @@
+"""What a tool is, and what it is handed."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from gql_app.core.ids import Namespace, RunId
+from gql_app.core.plan import ToolDefinition
+from gql_app.core.values import Json
+
+
+def _no_heartbeat() -> None:
+    """Ignore a sign of life. A function, because a context must be picklable."""
+
+
+def _never() -> bool:
+    """Say no."""
+    return False
+
+
+class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call of a tool is handed beside its input."""
+
+    run_id: RunId
+    namespace: Namespace
+    node_id: str
+    attempt: int
+    deadline: datetime | None = None
+    """When the attempt times out."""
+    heartbeat: Callable[[], None] = _no_heartbeat
+    """Give a sign of life; any thread may. Does nothing in a tool of its own process."""
+    cancelled: Callable[[], bool] = _never
+    """Whether the attempt was asked to stop; for sync tools, which nobody can interrupt."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """Name this node of this run, the same for every attempt."""
+        return f"{self.run_id}/{self.node_id}"
+
+
+class Tool(Protocol):
+    """The unit of work. `definition.isolation` says where it runs: `async`, `thread` or `process`."""
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """Everything known without a call."""
+        ...
+
+    def parse(self, value: Json) -> Json:
+        """Check a resolved input and make the arguments of `call` or `run` of it. Raises `InvalidInputError`."""
+        ...
+
+    async def call(self, arguments: Json, context: ToolContext) -> Json:
+        """Do the work of an async tool. What it returns must be JSON."""
+        ...
+
+    def run(self, arguments: Json, context: ToolContext) -> Json:
+        """Do the work of a sync tool, in a thread or (picklable then) in a process of its own."""
+        ...
+
+
+class Secrets(Protocol):
+    """Texts that documents name and never show. Each is granted to some namespaces; to the others it is not there."""
+
+    def names(self, namespace: Namespace) -> frozenset[str]:
+        """Name the secrets there are for a namespace."""
+        ...
+
+    def value(self, namespace: Namespace, name: str) -> str | None:
+        """Tell a secret as it is now, if it is there for this namespace."""
+        ...
+
+
+class Tools(Protocol):
+    """The tools there are, by name."""
+
+    def find(self, name: str) -> Tool | None:
+        """Find a tool."""
+        ...
+
+    def definitions(self) -> Mapping[str, ToolDefinition]:
+        """Tell all definitions by name, sorted by it."""
+        ...
