@@ -31,6 +31,8 @@ class RunState:
     status: RunStatus
     created_at: int
     started_at: int | None = None
+    values: dict[str, int] | None = None
+    """The sizes of its values; None if that is not known."""
 
 
 class Page(Protocol):
@@ -88,6 +90,7 @@ class WriteEntry:
         default_factory=lambda: asyncio.get_running_loop().create_future(), kw_only=True
     )
     size: int = field(default=256, kw_only=True)
+    doubted: bool = field(default=False, kw_only=True)
 
     def settle(self, error: Exception | None = None) -> None:
         """Tell whoever waits."""

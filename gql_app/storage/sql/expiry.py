@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from gql_app.core.ids import Namespace, RunId
 from gql_app.settings import Settings
 from gql_app.storage.retention import DURABLE, make_retention
+from gql_app.storage.sql.entries import RunState
 from gql_app.storage.sql.new_rows import remove_runs
 from gql_app.storage.sql.rows import AnyRow, Values, instant
 from gql_app.storage.sql.tables import run_values, runs
@@ -38,22 +39,27 @@ class Expiry:
         """Tell whether a finished run has to go, as far as is known."""
         return self._known and (self._is_first_due(now) or self._crowded() is not None)
 
-    def number(
-        self, connection: Connection, finished: Mapping[RunId, Values], namespaces: Mapping[RunId, Namespace]
-    ) -> None:
+    def number(self, connection: Connection, rows: Mapping[RunId, Values], states: Mapping[RunId, RunState]) -> None:
         """Fill in what a run's row tells from its end on, in the order in which they finished."""
         self._know(connection)
+        sizes = self._sizes(connection, [run_id for run_id, state in states.items() if state.values is None])
+        for run_id, row in rows.items():
+            self._last_number += 1
+            values = states[run_id].values
+            size = sizes.get(run_id, 0) if values is None else sum(values.values())
+            row |= {"finish_number": self._last_number, "value_bytes": size}
+            self._add(states[run_id].namespace, size, row["finished_at"])
+
+    def _sizes(self, connection: Connection, run_ids: Sequence[RunId]) -> dict[RunId, int]:
+        """Add up the values of runs."""
+        if not run_ids:
+            return {}
         summed = (
             select(run_values.c.run_id, func.sum(run_values.c.size).label("size"))
-            .where(run_values.c.run_id.in_(list(finished)))
+            .where(run_values.c.run_id.in_(run_ids))
             .group_by(run_values.c.run_id)
         )
-        sizes = {row.run_id: int(row.size) for row in connection.execute(summed)}
-        for run_id, row in finished.items():
-            self._last_number += 1
-            size = sizes.get(run_id, 0)
-            row |= {"finish_number": self._last_number, "value_bytes": size}
-            self._add(namespaces[run_id], size, row["finished_at"])
+        return {RunId(row.run_id): int(row.size) for row in connection.execute(summed)}
 
     def remove(self, connection: Connection, run_ids: Sequence[RunId]) -> None:
         """Hear that finished runs are removed."""

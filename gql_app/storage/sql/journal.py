@@ -24,6 +24,9 @@ SLOW_SECONDS: Final = 5.0
 class Entry(Protocol):
     """Something to be written."""
 
+    doubted: bool
+    """Whether it may have made a transaction fail; then it looks before it writes."""
+
     @property
     def size(self) -> int:
         """How many bytes it takes, about."""
@@ -133,12 +136,13 @@ class Journal(Generic[E]):
             _settle_all(entries, error)
         except Exception as error:
             self._book.failed()
-            if len(entries) == 1:
+            if len(entries) == 1 and entries[0].doubted:
                 logger.exception("The store cannot take what was to be written.")
                 _settle_all(entries, error)
                 return
             # Something about one of them; the others must not pay for it.
             for entry in entries:
+                entry.doubted = True
                 await self._commit([entry])
         else:
             self._has_worked()

@@ -27,10 +27,11 @@ ADMISSION_LOCK: Final = 0x67716C5F61646D
 class Ledger:
     """Writes entries. What it knows is true while this process holds the lease; without it, it looks every time."""
 
-    def __init__(self, *, clock: Clock, settings: Settings, wakeups: Wakeups) -> None:
+    def __init__(self, *, clock: Clock, settings: Settings, wakeups: Wakeups, shared: bool) -> None:
         self._clock = clock
+        self._shared = shared
         self._wakeups = wakeups
-        self._admission = Admission(settings)
+        self._count = RunCount(Admission(settings))
         self._expiry = Expiry(settings)
         self._states: dict[RunId, RunState] = {}
         self.epoch: int | None = None
@@ -41,7 +42,9 @@ class Ledger:
         """Look everything up anew."""
         self._states.clear()
         self._expiry.forget()
+        self._count.known = False
         self._removed.clear()
+        self._wakeups.recent.clear()
 
     @property
     def is_due(self) -> bool:
@@ -54,7 +57,10 @@ class Ledger:
         """Write what is right; tell of each entry what is wrong with it, if anything."""
         if self.epoch is None:
             self._states.clear()
-        transaction = Transaction(connection, self._states, self._admission)
+        if self._shared or self.epoch is None:
+            # Others may add runs, too.
+            self._count.known = False
+        transaction = Transaction(connection, self._states, self._count)
         transaction.look_up_epoch(entries)
         leads = transaction.epoch == self.epoch
         if not leads:
@@ -98,9 +104,13 @@ class Ledger:
         """Wake whoever waits for what is stored now."""
         for entry in entries:
             if isinstance(entry, Append):
-                self._wakeups.advance(entry.run_id, entry.end())
+                if self.epoch == entry.epoch:
+                    self._wakeups.recent.add(entry.namespace, entry.run_id, entry.events)
+                self._wakeups.advance(entry.run_id, entry.end(), sure=self.epoch == entry.epoch)
             elif isinstance(entry, Delete):
                 self._wakeups.wake(entry.run_id)
+            elif isinstance(entry, Create) and entry.run_id == entry.first.run_id and self.epoch is not None:
+                self._wakeups.recent.add(entry.first.namespace, entry.run_id, entry.events)
             elif isinstance(entry, Send | Create):
                 self._wakeups.letters.set()
         removed, self._removed = self._removed, []
@@ -116,17 +126,24 @@ class Ledger:
         connection.execute(update(leases).values(probed_at=microseconds(self._clock.now())))
 
 
+class RunCount:
+    """The runs that have not ended, by namespace, while nobody else adds any."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.known = False
+
+
 class Transaction:
     """One transaction: what was there when it began, and what it adds."""
 
-    def __init__(self, connection: Connection, states: dict[RunId, RunState], admission: Admission) -> None:
+    def __init__(self, connection: Connection, states: dict[RunId, RunState], count: "RunCount") -> None:
         self.connection = connection
         self.epoch = 0
         self._states = states
-        self._admission = admission
+        self._count = count
         self._keys: dict[tuple[Namespace, str], tuple[str, RunId]] = {}
         self._rows = NewRows()
-        self._counted = False
         self.finished: dict[RunId, RunState] = {}
         self.changed: list[RunId] = []
         self.removed: list[RunId] = []
@@ -146,11 +163,14 @@ class Transaction:
     def look_up(self, entries: Sequence[WriteEntry]) -> None:
         """Read all else that the entries need to know, at once."""
         creates = [entry for entry in entries if isinstance(entry, Create)]
-        wanted = {entry.run_id for entry in entries if isinstance(entry, Append | Delete | Send | Create)}
+        wanted = {entry.run_id for entry in entries if isinstance(entry, Append | Delete | Send)}
+        # A new run has a new id, as a rule.
+        wanted |= {entry.run_id for entry in creates if entry.doubted}
         self._look_up_states(wanted - self._states.keys())
         if creates:
             self._look_up_keys(creates)
-            self._count_runs()
+            if not self._count.known:
+                self._count_runs()
 
     def _look_up_states(self, run_ids: set[RunId]) -> None:
         if not run_ids:
@@ -174,13 +194,13 @@ class Transaction:
             self._keys[Namespace(row.namespace), row.idempotency_key] = row.fingerprint, RunId(row.run_id)
 
     def _count_runs(self) -> None:
-        self._counted = True
+        self._count.known = True
         counts = (
             select(runs.c.namespace, runs.c.status, func.count().label("number"))
             .where(runs.c.finished_at.is_(None))
             .group_by(runs.c.namespace, runs.c.status)
         )
-        self._admission.recount(
+        self._count.admission.recount(
             {(Namespace(row.namespace), RunStatus(row.status)): row.number for row in self.connection.execute(counts)}
         )
 
@@ -208,7 +228,7 @@ class Transaction:
 
     def admit(self, namespace: Namespace) -> None:
         """Check that there is room for one more run."""
-        self._admission.admit(namespace)
+        self._count.admission.admit(namespace)
 
     def add_run(self, first: WorkflowSubmitted, idempotency: IdempotencyKey | None) -> RunState:
         """Let there be a run."""
@@ -216,15 +236,17 @@ class Transaction:
         if idempotency is not None:
             row |= {"idempotency_key": idempotency.key, "fingerprint": idempotency.fingerprint}
             self._keys[first.namespace, idempotency.key] = idempotency.fingerprint, first.run_id
-        state = RunState(first.namespace, 0, RunStatus.PENDING, row["created_at"])
+        state = RunState(first.namespace, 0, RunStatus.PENDING, row["created_at"], values={})
         self._states[first.run_id] = state
-        self._admission.add(first.namespace, RunStatus.PENDING)
+        self._count.admission.add(first.namespace, RunStatus.PENDING)
         self._rows.add_run(row, first.labels)
         return state
 
     def add_events(self, run_id: RunId, state: RunState, rows: Sequence[Values], values: Mapping[str, bytes]) -> None:
         """Let these events and values be part of its log."""
         state.sequence += len(rows)
+        if state.values is not None:
+            state.values.update({sha256: len(data) for sha256, data in values.items()})
         self._rows.events += rows
         self._rows.add_values(run_id, values)
         self.changed.append(run_id)
@@ -241,10 +263,10 @@ class Transaction:
             change["finished_at"] = at
             self.finished[run_id] = state
         took = None if state.started_at is None else timedelta(microseconds=at - state.started_at)
-        if self._counted:
-            self._admission.change(state.namespace, before, status, took)
+        if self._count.known:
+            self._count.admission.change(state.namespace, before, status, took)
         elif status.final and took is not None:
-            self._admission.record(took)
+            self._count.admission.record(took)
 
     def remove(self, run_id: RunId, state: RunState) -> None:
         """Let a finished run be gone."""
@@ -265,5 +287,5 @@ class Transaction:
         self._rows.write(self.connection)
         if self.finished:
             rows = {run_id: self._rows.changes[run_id] for run_id in self.finished}
-            expiry.number(self.connection, rows, {run_id: state.namespace for run_id, state in self.finished.items()})
+            expiry.number(self.connection, rows, self.finished)
         self._rows.write_runs(self.connection)

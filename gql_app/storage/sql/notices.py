@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from secrets import token_hex
 from typing import Final
 
 from sqlalchemy import Connection, func, select
@@ -31,15 +32,17 @@ class Notices(Wakeups):
         self._database = database
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[RunId, int] = {}
+        self._me = token_hex(4)
+        """So that this process knows its own notices."""
 
     def announce(self, connection: Connection, run_ids: Sequence[RunId], *, letters: bool) -> None:
         """Send notices, which arrive if and when the transaction is committed."""
         ids = list(dict.fromkeys(run_ids))
-        payloads = [",".join(ids[start : start + IDS_A_NOTICE]) for start in range(0, len(ids), IDS_A_NOTICE)]
+        told = [",".join(ids[start : start + IDS_A_NOTICE]) for start in range(0, len(ids), IDS_A_NOTICE)]
         if letters:
-            payloads.append(LETTERS)
-        for payload in payloads:
-            connection.execute(select(func.pg_notify(CHANNEL, payload)))
+            told.append(LETTERS)
+        for what in told:
+            connection.execute(select(func.pg_notify(CHANNEL, f"{self._me} {what}")))
 
     async def open(self) -> None:
         """Begin to listen."""
@@ -86,12 +89,13 @@ class Notices(Wakeups):
             except TimeoutError:
                 await connection.fetchval("SELECT 1", timeout=PING_SECONDS)
 
-    def _hear(self, _: object, __: int, ___: str, payload: object) -> None:
-        if payload == LETTERS:
+    def _hear(self, _connection: object, _process: int, _channel: str, payload: object) -> None:
+        sender, _, what = str(payload).partition(" ")
+        if what == LETTERS:
             self.letters.set()
-            return
-        for run_id in str(payload).split(","):
-            self.wake(RunId(run_id))
+        elif sender != self._me:
+            for run_id in what.split(","):
+                self.wake(RunId(run_id))
 
     async def _ask(self) -> None:
         """Look which of the runs that somebody waits for have more, or are gone."""

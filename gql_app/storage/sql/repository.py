@@ -57,7 +57,7 @@ class SqlRunRepository:
         self._database = database
         self._elections = elections
         self._wakeups = wakeups or Wakeups()
-        self._ledger = Ledger(clock=clock, settings=settings, wakeups=self._wakeups)
+        self._ledger = Ledger(clock=clock, settings=settings, wakeups=self._wakeups, shared=elections.stands_by)
         self._journal: Journal[WriteEntry] = Journal(database, self._ledger)
         self._lease: HeldLease | None = None
 
@@ -145,6 +145,9 @@ class SqlRunRepository:
     async def events(self, namespace: Namespace, run_id: RunId, *, after: int, limit: int) -> Sequence[RunEvent]:
         """Read up to `limit` events after the sequence `after`, in order."""
         await self._expire()
+        recent = self._wakeups.recent.read(namespace, run_id, after, limit)
+        if recent is not None:
+            return recent
         wanted = (
             select(events.c.data)
             .join(runs, and_(runs.c.run_id == events.c.run_id, runs.c.namespace == namespace))
@@ -270,6 +273,7 @@ class SqlRunRepository:
     def _step_down(self) -> None:
         self._ledger.epoch = None
         self._ledger.forget()
+        self._wakeups.wake_all()
 
     def problem(self) -> str | None:
         """Say what is wrong with the store, if anything is."""

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from gql_app.core.ids import Namespace, RunId
+from gql_app.storage.sql.recent import RecentEvents
 
 KNOWN_RUNS: Final = 10_000
 
@@ -28,6 +29,7 @@ class Wakeups:
         self._waiting: dict[RunId, dict[asyncio.Future[None], None]] = {}
         self.letters: Final = asyncio.Event()
         """Whether there may be letters that nobody has read."""
+        self.recent: Final = RecentEvents()
         self._known: OrderedDict[RunId, End] = OrderedDict()
         self._looking: dict[RunId, asyncio.Future[End]] = {}
 
@@ -70,22 +72,30 @@ class Wakeups:
             looking.add_done_callback(lambda done: self._found(run_id, done))
         return await asyncio.shield(looking)
 
-    def advance(self, run_id: RunId, end: End) -> None:
-        """Hear from the writer how far a run goes now, and wake whoever waits for it."""
+    def advance(self, run_id: RunId, end: End, *, sure: bool) -> None:
+        """Hear from the writer how far a run goes now, and wake whoever waits for it.
+
+        It is `sure` while nobody else can have written more.
+        """
+        if not sure:
+            self.wake(run_id)
+            return
         self._looking.pop(run_id, None)
         known = self._known.get(run_id)
-        if known is not None and known.sequence < end.sequence:
-            self._known[run_id] = end
+        if known is None or known.sequence < end.sequence:
+            self._know(run_id, end)
         self._rouse(run_id)
 
     def wake(self, run_id: RunId) -> None:
-        """Wake whoever waits for a run; how far it goes has to be looked up anew."""
+        """Wake whoever waits for a run; what is known of it has to be looked up anew."""
+        self.recent.drop(run_id)
         self._known.pop(run_id, None)
         self._looking.pop(run_id, None)
         self._rouse(run_id)
 
     def wake_all(self) -> None:
         """Wake everybody: something may have happened that nobody told of."""
+        self.recent.clear()
         self._known.clear()
         for run_id in self.watched:
             self.wake(run_id)
@@ -97,9 +107,12 @@ class Wakeups:
             return
         del self._looking[run_id]
         if not done.cancelled() and done.exception() is None:
-            self._known[run_id] = done.result()
-            if len(self._known) > KNOWN_RUNS:
-                self._known.popitem(last=False)
+            self._know(run_id, done.result())
+
+    def _know(self, run_id: RunId, end: End) -> None:
+        self._known[run_id] = end
+        if len(self._known) > KNOWN_RUNS:
+            self._known.popitem(last=False)
 
     def _rouse(self, run_id: RunId) -> None:
         for waiting in self._waiting.pop(run_id, ()):
