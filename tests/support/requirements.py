@@ -48,6 +48,18 @@ def require_curl() -> Path:
     return Path(found) if found else _missing("curl is not installed; on Debian: apt-get install curl")
 
 
+def require_postgres() -> Path:
+    """Give the directory of the programs of a Postgres server: `GQL_APP_POSTGRES`, or where Debian has it."""
+    named = os.environ.get("GQL_APP_POSTGRES")
+    if named is not None:
+        return Path(named)
+    if on_path := _first_on_path("initdb"):
+        return Path(on_path).resolve().parent
+    versions = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    newest = max(versions, key=lambda path: int(path.parent.name), default=None)
+    return newest or _missing("Postgres is not installed; on Debian: apt-get install postgresql")
+
+
 def _first_on_path(*names: str) -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
