@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import count
 from typing import Final, Protocol
 
-from gql_app.core.errors import LeaseLostError, StaleWriterError, WorkflowNotFoundError
+from gql_app.core.errors import LeaseLostError, StaleWriterError, StoreUnavailableError, WorkflowNotFoundError
 from gql_app.core.events import NodeCompleted, RunEvent, WorkflowCompleted
 from gql_app.core.ids import NodeKey
 from gql_app.core.machine import Turn
@@ -45,6 +46,7 @@ class Surroundings(Protocol):
     monitor: Monitor
     random: Callable[[], float]
     maximum_run_bytes: int
+    store_patience: float
     closing: bool
 
 
@@ -178,29 +180,35 @@ class RunDriver:
 
     async def _store(self, events: list[RunEvent]) -> None:
         """Append what happened; while the store is in trouble, again and again: nothing is acted on before."""
-        run = self.run
         values: dict[str, bytes] = {}
         if self._values:
             for event in events:
                 if isinstance(event, NodeCompleted | WorkflowCompleted) and event.output.sha256 in self._values:
                     values[event.output.sha256] = self._values[event.output.sha256]
-        expected = events[0].sequence - 1
-        tries = 0
-        while True:
-            try:
-                await self._shared.repository.append(run.namespace, run.run_id, expected, events, values=values)
-            except (StaleWriterError, LeaseLostError, WorkflowNotFoundError):
-                raise
-            except Exception:
-                logger.exception("Run %s could not be stored; trying again.", run.run_id)
-                await asyncio.sleep(_STORE_DELAYS[min(tries, len(_STORE_DELAYS) - 1)])
-                tries += 1
-            else:
-                break
+        await self._append(events, values)
         for sha256 in values:
             self._values.pop(sha256, None)
         if not self._inbox:  # Every value that was told has been stored, or its attempt was over.
             self._values.clear()
+
+    async def _append(self, events: list[RunEvent], values: dict[str, bytes]) -> None:
+        """Append, and while the store is in trouble again and again, as long as the executor is patient."""
+        run, loop = self.run, asyncio.get_running_loop()
+        expected, began = events[0].sequence - 1, loop.time()
+        for tries in count():
+            try:
+                await self._shared.repository.append(run.namespace, run.run_id, expected, events, values=values)
+            except (StaleWriterError, LeaseLostError, WorkflowNotFoundError):
+                raise
+            except Exception as error:
+                if loop.time() - began >= self._shared.store_patience:
+                    raise
+                if not isinstance(error, StoreUnavailableError) and not tries:
+                    # Trouble with the store itself is told by the store, once for all runs.
+                    logger.exception("Run %s could not be stored; trying again.", run.run_id)
+                await asyncio.sleep(_STORE_DELAYS[min(tries, len(_STORE_DELAYS) - 1)])
+            else:
+                return
 
     def _carry_out(self, command: Command, turn: Turn) -> None:
         if isinstance(command, StartAttempt):

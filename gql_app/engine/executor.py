@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Final
 
-from gql_app.core.errors import OverloadedError, WorkflowNotFoundError
+from gql_app.core.errors import CorruptRunError, OverloadedError, StoreUnavailableError, WorkflowNotFoundError
 from gql_app.core.events import LostReason, RunEvent
 from gql_app.core.fold import fold
 from gql_app.core.ids import Namespace, RunId
@@ -25,6 +25,8 @@ from gql_app.telemetry.monitor import UNMONITORED, Monitor
 logger = logging.getLogger(__name__)
 _SHUT_DOWN: Final = CancelRequested(reason="The server was shut down.")
 _EVENTS_A_READ: Final = 10_000
+_STORE_DELAY: Final = 1.0
+"""Seconds between attempts to read a run while the store is not available."""
 _RESTART_DELAYS: Final = (0.1, 1.0, 10.0)
 """Seconds before a run whose driver failed is taken over again; after the last one it is left."""
 
@@ -50,6 +52,7 @@ class AsyncioExecutor:
         self.random = random
         self.monitor = monitor
         self.maximum_run_bytes = settings.maximum_run_bytes
+        self.store_patience = settings.store_patience_seconds
         self.closing = False
         self.caller = self._make_caller(tools, settings, secrets)
         self.pool = SlotPool(attempts=settings.maximum_attempts_in_flight, processes=settings.maximum_processes)
@@ -58,6 +61,7 @@ class AsyncioExecutor:
         self._settings = settings
         self._drivers: dict[RunId, RunDriver] = {}
         self._tasks: dict[RunId, asyncio.Task[None]] = {}
+        self._left: set[RunId] = set()
         self._opening: dict[RunId, asyncio.Event] = {}
         """Runs that are being read, to go on with them."""
         self._line = RunLine(
@@ -83,7 +87,12 @@ class AsyncioExecutor:
         self._check_open()
         if self._knows(namespace, run_id):
             return
-        run = await self._load(namespace, run_id)
+        try:
+            run = await self._load(namespace, run_id)
+        except CorruptRunError:
+            self._left.add(run_id)
+            raise
+        self._left.discard(run_id)
         self._check_open()
         if run.finished_at is not None or self._knows(namespace, run_id):
             return
@@ -124,13 +133,18 @@ class AsyncioExecutor:
             self._line.leave(namespace)
 
     async def _recover(self, namespace: Namespace, run_id: RunId, error: Exception) -> None:
-        """Take a run whose driver failed over from its log, a few times."""
-        for delay in _RESTART_DELAYS:
+        """Take a run whose driver failed over from its log: a few times, or until the store is there again."""
+        failures = 0
+        while failures < len(_RESTART_DELAYS) and not isinstance(error, CorruptRunError):
             if isinstance(error, WorkflowNotFoundError):
                 logger.warning("Run %s was removed while it was in flight.", run_id)
                 return
-            logger.error("The driver of run %s failed.", run_id, exc_info=error)
-            await asyncio.sleep(delay)
+            if isinstance(error, StoreUnavailableError):
+                await asyncio.sleep(_STORE_DELAY)
+            else:
+                logger.error("The driver of run %s failed.", run_id, exc_info=error)
+                await asyncio.sleep(_RESTART_DELAYS[failures])
+                failures += 1
             if self.closing:
                 return
             try:
@@ -141,7 +155,8 @@ class AsyncioExecutor:
                 error = again
             else:
                 return
-        logger.error("Run %s is left: its driver failed again and again.", run_id, exc_info=error)
+        self._left.add(run_id)
+        logger.error("Run %s is left as it is: %s", run_id, error, exc_info=error)
 
     # Runs that wait
 
@@ -223,6 +238,7 @@ class AsyncioExecutor:
             attempts=self.pool.executor.in_use,
             queued=self.pool.queued(),
             leftovers=len(self.caller.leftovers),
+            left=len(self._left),
             accepting=not self.closing,
         )
 

@@ -50,6 +50,8 @@ class ExecutorLoad:
     """Nodes that wait for a slot."""
     leftovers: int
     """Calls whose attempt has ended but that still go on."""
+    left: int = 0
+    """Runs that cannot be gone on with: what is stored of them cannot be read, or fails again and again."""
     accepting: bool
     """False once it shuts down."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
 
+from gql_app.core.errors import StoreUnavailableError
 from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.listing import RunQuery
 from gql_app.ports import Clock, Executor, ExecutorLoad, RunRepository
@@ -44,20 +45,33 @@ class Checkup:
             leftovers=load.leftovers,
         )
 
+    async def why_not_ready(self) -> str | None:
+        """Say why no new runs are taken, if none are."""
+        if not self._executor.load().accepting:
+            return "The service is shutting down and accepts no new runs."
+        return (await self._check_store()).message
+
     def _check_executor(self, load: ExecutorLoad) -> HealthCheck:
         if not load.accepting:
             return _check("executor", "It is shutting down and takes no new runs.")
         if load.leftovers >= self._settings.maximum_leftovers:
             return _check("executor", f"{load.leftovers} calls of tools go on although their attempts have ended.")
+        if load.left:
+            return _check("executor", f"{load.left} runs cannot be gone on with; the log says why.")
         return _check("executor", None)
 
     async def _check_store(self) -> HealthCheck:
+        return _check("store", self._repository.problem() or await self._try_store())
+
+    async def _try_store(self) -> str | None:
         try:
             await self._repository.list(DEFAULT_NAMESPACE, RunQuery(limit=1))
+        except StoreUnavailableError as error:
+            return str(error)
         except Exception:
             logger.exception("The store does not answer.")
-            return _check("store", "It does not answer; the log says why.")
-        return _check("store", None)
+            return "It does not answer; the log says why."
+        return None
 
 
 def _check(name: str, message: str | None) -> HealthCheck:

@@ -202,6 +202,10 @@ class WorkflowService:
         """Let the health tell of another part, too: `examine` says what is wrong with it, if anything."""
         self._checkup.include(name, examine)
 
+    async def why_not_ready(self) -> str | None:
+        """Say why no new runs are taken, if none are."""
+        return await self._checkup.why_not_ready()
+
     async def health(self) -> Health:
         """Tell how the service is."""
         return await self._checkup.examine()

@@ -60,10 +60,10 @@ async def health(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Say whether new runs are accepted."""
-    if _application(request).executor.load().accepting:
+    why_not = await _application(request).service.why_not_ready()
+    if why_not is None:
         return _answer({"status": "ready"})
-    message = "The service is shutting down and accepts no new runs."
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", message)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_READY", why_not)
 
 
 async def submit_workflow(request: Request) -> Response:
