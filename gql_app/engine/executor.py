@@ -8,14 +8,14 @@ from contextvars import Context
 from typing import Final
 
 from gql_app.core.errors import CorruptRunError, OverloadedError, StoreUnavailableError, WorkflowNotFoundError
-from gql_app.core.events import LostReason, RunEvent
-from gql_app.core.fold import fold
+from gql_app.core.events import LostReason
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.run import RunStatus, WorkflowRun
 from gql_app.core.signals import Begin, CancelRequested, ShuttingDown, Signal
 from gql_app.engine.calls import Caller
 from gql_app.engine.driver import RunDriver
 from gql_app.engine.line import RunLine
+from gql_app.engine.loading import load_run
 from gql_app.engine.slots import SlotPool
 from gql_app.engine.timers import Timers
 from gql_app.ports import Clock, Evaluator, ExecutorLoad, RunRepository, Secrets, Tools
@@ -24,7 +24,6 @@ from gql_app.telemetry.monitor import UNMONITORED, Monitor
 
 logger = logging.getLogger(__name__)
 _SHUT_DOWN: Final = CancelRequested(reason="The server was shut down.")
-_EVENTS_A_READ: Final = 10_000
 _STORE_DELAY: Final = 1.0
 """Seconds between attempts to read a run while the store is not available."""
 _RESTART_DELAYS: Final = (0.1, 1.0, 10.0)
@@ -88,7 +87,7 @@ class AsyncioExecutor:
         if self._knows(namespace, run_id):
             return
         try:
-            run = await self._load(namespace, run_id)
+            run = await load_run(self.repository, namespace, run_id)
         except CorruptRunError:
             self._left.add(run_id)
             raise
@@ -148,7 +147,7 @@ class AsyncioExecutor:
             if self.closing:
                 return
             try:
-                run = await self._load(namespace, run_id)
+                run = await load_run(self.repository, namespace, run_id)
                 if run.finished_at is None:
                     await self._take_over(run).drive()
             except Exception as again:  # noqa: BLE001 - an edge, as above
@@ -167,7 +166,7 @@ class AsyncioExecutor:
 
     async def _read(self, namespace: Namespace, run_id: RunId, *instead: Signal) -> RunDriver | None:
         """Take over a run that waited, unless it has ended or is left to others."""
-        run = await self._load(namespace, run_id)
+        run = await load_run(self.repository, namespace, run_id)
         if self.closing and not instead:
             if self.repository.durable:
                 return None
@@ -275,14 +274,6 @@ class AsyncioExecutor:
             await asyncio.wait(tasks)
         await self.caller.close()
         self.timers.close()
-
-    async def _load(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
-        log: list[RunEvent] = []
-        while True:
-            events = await self.repository.events(namespace, run_id, after=len(log), limit=_EVENTS_A_READ)
-            log.extend(events)
-            if len(events) < _EVENTS_A_READ:
-                return fold(log)
 
     async def _drain(self, seconds: float) -> None:
         """Wait until no attempt is in flight, at most so long."""
