@@ -9,6 +9,7 @@ from typing import Final
 from gql_app.cli.arguments import parse
 from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.output import be_lenient, tell
+from gql_app.core.errors import MissingExtraError
 from gql_app.web.loop import leave
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -18,6 +19,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "retry": ("runs", "retry"),
 }
 """Commands that are not the `main` of a module of their name."""
+_DATABASES: Final = frozenset({"sqlalchemy", "alembic"})
+"""What comes with an extra."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,5 +54,10 @@ def _carry_out(arguments: Sequence[str] | None) -> int:
 def _find(command: str) -> Callable[..., int]:
     """Load a command: alone, because what some of them need takes a while to load."""
     module, name = _COMMANDS.get(command, (command, "main"))
-    found: Callable[..., int] = getattr(import_module(f"gql_app.cli.commands.{module}"), name)
+    try:
+        found: Callable[..., int] = getattr(import_module(f"gql_app.cli.commands.{module}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in _DATABASES:
+            raise
+        raise CommandError(str(MissingExtraError(f"gql-app {command}", "sqlite"))) from None
     return found

@@ -4,7 +4,8 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -71,22 +72,13 @@ class FileLock:
 
     def __init__(self, database: Database, path: Path, clock: Clock) -> None:
         self._database = database
-        self._path = path.with_name(f"{path.name}-lock")
+        self._path = path
         self._clock = clock
         self._file: int | None = None
 
     async def win(self) -> HeldLease:
         """Take the lock. Raises `StoreInUseError`, which names who has it."""
-        file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
-            os.close(file)
-            raise StoreInUseError(self._database.name, holder) from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, holder_name().encode(), 0)
-        self._file = file
+        self._file = lock_file(self._database.name, self._path)
         epoch = await self._database.write(lambda connection: take_over(connection, self._clock))
         return HeldLease(epoch, self.close)
 
@@ -95,6 +87,50 @@ class FileLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def lock_file(store: str, path: Path) -> int:
+    """Take the lock beside the file of a store, until the descriptor is closed. Raises `StoreInUseError`."""
+    file = os.open(_lock_beside(path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
+        os.close(file)
+        raise StoreInUseError(store, holder) from None
+    os.ftruncate(file, 0)
+    os.pwrite(file, holder_name().encode(), 0)
+    return file
+
+
+@contextmanager
+def locked_file(store: str, path: Path) -> Iterator[None]:
+    """Hold the lock beside the file of a store until the end of the block. Raises `StoreInUseError`."""
+    file = lock_file(store, path)
+    try:
+        yield
+    finally:
+        os.close(file)
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock beside the file of a store."""
+    try:
+        file = os.open(_lock_beside(path), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)
+
+
+def _lock_beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}-lock")
 
 
 def holder_name() -> str:

@@ -37,6 +37,7 @@ class Ledger:
         self.epoch: int | None = None
         """Of the lease that this process holds."""
         self._removed: list[RunId] = []
+        wakeups.recount = self._expiry.forget
 
     def forget(self) -> None:
         """Look everything up anew."""
@@ -90,7 +91,7 @@ class Ledger:
             self._remove_due(connection)
         if transaction.changed or self._removed or transaction.letters_added:
             changed = [*transaction.changed, *self._removed]
-            self._wakeups.announce(connection, changed, letters=transaction.letters_added)
+            self._wakeups.announce(connection, changed, letters=transaction.letters_added, recount=bool(self._removed))
 
     def _remove_due(self, connection: Connection) -> None:
         now = self._clock.now()

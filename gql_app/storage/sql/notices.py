@@ -18,6 +18,7 @@ logger: Final = logging.getLogger(__name__)
 
 CHANNEL: Final = "gql_app"
 LETTERS: Final = "letters"
+RECOUNT: Final = "recount"
 IDS_A_NOTICE: Final = 200
 """A notice takes less than 8,000 bytes."""
 POLL_SECONDS: Final = 0.5
@@ -35,12 +36,16 @@ class Notices(Wakeups):
         self._me = token_hex(4)
         """So that this process knows its own notices."""
 
-    def announce(self, connection: Connection, run_ids: Sequence[RunId], *, letters: bool) -> None:
+    def announce(
+        self, connection: Connection, run_ids: Sequence[RunId], *, letters: bool, recount: bool = False
+    ) -> None:
         """Send notices, which arrive if and when the transaction is committed."""
         ids = list(dict.fromkeys(run_ids))
         told = [",".join(ids[start : start + IDS_A_NOTICE]) for start in range(0, len(ids), IDS_A_NOTICE)]
         if letters:
             told.append(LETTERS)
+        if recount:
+            told.append(RECOUNT)
         for what in told:
             connection.execute(select(func.pg_notify(CHANNEL, f"{self._me} {what}")))
 
@@ -81,6 +86,7 @@ class Notices(Wakeups):
         await connection.add_listener(CHANNEL, self._hear)
         # Whatever was told while nobody listened.
         self.wake_all()
+        self.recount()
         self._seen.clear()
         while not ended.is_set():
             try:
@@ -93,7 +99,11 @@ class Notices(Wakeups):
         sender, _, what = str(payload).partition(" ")
         if what == LETTERS:
             self.letters.set()
-        elif sender != self._me:
+        elif sender == self._me:
+            return
+        elif what == RECOUNT:
+            self.recount()
+        else:
             for run_id in what.split(","):
                 self.wake(RunId(run_id))
 

@@ -13,7 +13,7 @@ from gql_app.ports import Clock
 from gql_app.settings import Role, Settings
 from gql_app.storage.sql import versions
 from gql_app.storage.sql.database import Database
-from gql_app.storage.sql.lease import FileLock
+from gql_app.storage.sql.lease import FileLock, locked_file
 from gql_app.storage.sql.repository import SqlRunRepository
 from gql_app.storage.sql.sqlite import SqliteDatabase
 
@@ -28,23 +28,45 @@ async def opened(settings: Settings, *, clock: Clock) -> AsyncIterator[SqlRunRep
     """Open the store, and bring its tables up to date where that is wanted. Raises `InvalidStoreError`."""
     repository, database = make_repository(settings, clock=clock)
     try:
-        if settings.migrate or isinstance(database, SqliteDatabase):
-            await database.write(lambda connection: versions.upgrade(connection, database.name))
-        else:
-            await database.read(lambda connection: versions.check(connection, database.name))
+        await prepare(database, migrate=settings.migrate)
         await repository.open()
         yield repository
     finally:
         await repository.close()
 
 
+async def prepare(database: Database, *, migrate: bool) -> None:
+    """Check the version of the tables. SQLite's are brought up to date, others if they are to `migrate`.
+
+    Raises `InvalidStoreError`, and `StoreInUseError` for a file that would have to be changed under another process.
+    """
+    if isinstance(database, SqliteDatabase):
+        if await database.read(versions.current) != versions.newest():
+            await upgrade_file(database)
+    elif migrate:
+        await database.write(lambda connection: versions.upgrade(connection, database.name))
+    await database.read(lambda connection: versions.check(connection, database.name))
+
+
+async def upgrade_file(database: SqliteDatabase) -> str | None:
+    """Bring the tables in a file up to date while nobody else uses it, and tell which version they were of."""
+    with locked_file(database.name, database.path):
+        return await database.write(lambda connection: versions.upgrade(connection, database.name))
+
+
 def make_repository(settings: Settings, *, clock: Clock) -> tuple[SqlRunRepository, Database]:
     """Make the store that the settings name; nothing is connected yet. Raises `InvalidStoreError`."""
+    database = make_database(settings)
+    if isinstance(database, SqliteDatabase):
+        lock = FileLock(database, database.path, clock)
+        return SqlRunRepository(database, lock, clock=clock, settings=settings), database
+    return _shared(database, settings, clock), database
+
+
+def make_database(settings: Settings) -> "SqliteDatabase | PostgresDatabase":
+    """Make the database that the settings name; nothing is connected yet. Raises `InvalidStoreError`."""
     url = parse_store(settings.store)
-    if url.drivername == "sqlite":
-        file = _sqlite(url, settings)
-        return SqlRunRepository(file, FileLock(file, file.path, clock), clock=clock, settings=settings), file
-    return _shared(_postgres(url, settings), settings, clock)
+    return _sqlite(url, settings) if url.drivername == "sqlite" else _postgres(url, settings)
 
 
 def parse_store(text: str) -> URL:
@@ -83,10 +105,10 @@ def _postgres(url: URL, settings: Settings) -> "PostgresDatabase":
     return PostgresDatabase(url, settings)
 
 
-def _shared(database: "PostgresDatabase", settings: Settings, clock: Clock) -> tuple[SqlRunRepository, Database]:
+def _shared(database: "PostgresDatabase", settings: Settings, clock: Clock) -> SqlRunRepository:
     # They need the driver, too.
     from gql_app.storage.sql.advisory import AdvisoryLock  # noqa: PLC0415 - see the line above
     from gql_app.storage.sql.notices import Notices  # noqa: PLC0415 - see the line above
 
     lock, notices = AdvisoryLock(database, clock), Notices(database)
-    return SqlRunRepository(database, lock, clock=clock, settings=settings, wakeups=notices), database
+    return SqlRunRepository(database, lock, clock=clock, settings=settings, wakeups=notices)

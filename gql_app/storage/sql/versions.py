@@ -8,10 +8,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from gql_app.core.errors import InvalidStoreError
 
+UPGRADE_LOCK: Final = 0x67716C5F757067
+"""Postgres: held by whoever upgrades, so that others wait and find it done. The letters gql_upg."""
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -27,13 +29,20 @@ def current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(connection: Connection, store: str) -> None:
-    """Bring the tables up to date. Raises `InvalidStoreError` for those that are newer than this code."""
-    _refuse_newer(current(connection), store)
+def upgrade(connection: Connection, store: str, to: str = "head") -> str | None:
+    """Bring the tables up to date, and tell which version they were of.
+
+    Raises `InvalidStoreError` for those that are newer than this code.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+    before = current(connection)
+    _refuse_newer(before, store)
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
+    return before
 
 
 def check(connection: Connection, store: str) -> None:

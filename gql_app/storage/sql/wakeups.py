@@ -30,6 +30,8 @@ class Wakeups:
         self.letters: Final = asyncio.Event()
         """Whether there may be letters that nobody has read."""
         self.recent: Final = RecentEvents()
+        self.recount: Callable[[], None] = lambda: None
+        """What to do when another process has added or removed finished runs."""
         self._known: OrderedDict[RunId, End] = OrderedDict()
         self._looking: dict[RunId, asyncio.Future[End]] = {}
 
@@ -38,8 +40,13 @@ class Wakeups:
         """The runs that somebody waits for."""
         return list(self._waiting)
 
-    def announce(self, connection: Connection, run_ids: Sequence[RunId], *, letters: bool) -> None:
-        """Let other processes know, with the transaction, that these runs have more, or that there are letters."""
+    def announce(
+        self, connection: Connection, run_ids: Sequence[RunId], *, letters: bool, recount: bool = False
+    ) -> None:
+        """Let other processes know, with the transaction, that these runs have more, or that there are letters.
+
+        They are to count the finished runs anew (`recount`) if others were added or removed than those that they know.
+        """
 
     async def open(self) -> None:
         """Begin to hear of other processes."""
