@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gql-app {version('gql-app')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    here, there = (_run, _validate, add_serve), (_submit, _watch, _list, _show, _cancel, _retry)
+    here, there = (_run, _validate, add_serve), (_submit, _watch, _list, _show, _cancel, _retry, _delete)
     for add in (*here, *there, _tools, add_keys, add_db, _schema):
         add(commands)
     return parser
@@ -169,10 +169,21 @@ def _list(commands: Commands) -> None:
 
 def _show(commands: Commands) -> None:
     parser = add_command(
-        commands, "show", "show a run on a server as it is now", "gql-app show ID", "gql-app show ID --json"
+        commands,
+        "show",
+        "show a run on a server as it is now, or as it was",
+        "gql-app show ID",
+        "gql-app show ID --at 5",
+        "gql-app show ID --json",
     )
     add_id(parser)
     add_url(parser)
+    parser.add_argument(
+        "--at",
+        type=natural(1),
+        metavar="SEQUENCE",
+        help="the run as it was after this event; its log numbers them from 1",
+    )
     add_json(parser)
 
 
@@ -204,6 +215,18 @@ def _retry(commands: Commands) -> None:
         default="FAILED",
         help="FAILED keeps the outputs of completed nodes (default), START keeps nothing",
     )
+
+
+def _delete(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "delete",
+        "remove a finished run from a server, for good",
+        "gql-app delete ID",
+        more="For admins, and who submitted it.",
+    )
+    add_id(parser)
+    add_url(parser)
 
 
 def _tools(commands: Commands) -> None:

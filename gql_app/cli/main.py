@@ -17,6 +17,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "show": ("runs", "show"),
     "cancel": ("runs", "cancel"),
     "retry": ("runs", "retry"),
+    "delete": ("runs", "delete"),
 }
 """Commands that are not the `main` of a module of their name."""
 _DATABASES: Final = frozenset({"sqlalchemy", "alembic"})

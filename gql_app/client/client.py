@@ -82,9 +82,12 @@ class WorkflowClient:
         data = await self._execute("ValidateWorkflow", _with_input({"spec": spec}, input))
         return convert(read_result(data, "validateWorkflow", "WorkflowPlan", self.url), WorkflowPlan, self.url)
 
-    async def get(self, run_id: str) -> WorkflowRun:
-        """Read a run with its nodes, as it is now. Raises `RunNotFoundError`."""
-        run = (await self._execute("GetWorkflow", {"id": run_id})).get("workflow")
+    async def get(self, run_id: str, *, at: int | None = None) -> WorkflowRun:
+        """Read a run with its nodes, as it is now, or as it was after the event of the sequence `at`.
+
+        Raises `RunNotFoundError`, and `RefusedError` with the code INVALID_CURSOR for a sequence it has not come to.
+        """
+        run = (await self._execute("GetWorkflow", {"id": run_id, "at": at})).get("workflow")
         if run is None:
             message = f"No run {run_id!r} at {self.url}; it may have been removed. List runs to see what is there."
             raise RunNotFoundError(message, "WORKFLOW_NOT_FOUND")
@@ -117,6 +120,15 @@ class WorkflowClient:
         """
         data = await self._execute("RetryWorkflow", {"id": run_id, "from": from_})
         return self._run(read_result(data, "retryWorkflow", "RetryWorkflowSuccess", self.url))
+
+    async def delete(self, run_id: str) -> None:
+        """Remove a finished run for good; `NotAllowedError` says that it is somebody else's.
+
+        Raises `RunNotFoundError` and `RunNotFinishedError`.
+        """
+        read_result(
+            await self._execute("DeleteWorkflow", {"id": run_id}), "deleteWorkflow", "DeleteWorkflowSuccess", self.url
+        )
 
     async def tools(self) -> tuple[Tool, ...]:
         """Tell the tools that nodes can call, by name."""

@@ -83,6 +83,7 @@ class WorkflowRun(Model, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     duration_seconds: float | None = None
     retry_of: str | None = None
+    submitted_by: str | None = None
     progress: Progress | None = None
     output: Json = None
     error: Failure | None = None

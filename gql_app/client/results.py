@@ -87,7 +87,7 @@ def _failure(code: str, told: Mapping[str, Json], url: str) -> ClientError:
     message = str(told.get("message", "No reason was told."))
     if code == "INVALID_WORKFLOW" and "problems" in told:
         return InvalidDocumentError(convert(told["problems"], tuple[Problem, ...], url))
-    if code == "OVERLOADED":
+    if code in {"OVERLOADED", "UNAVAILABLE"}:
         return ServerOverloadedError(message, code, convert(told.get("retryAfterSeconds", 1.0), float, url))
     if code in _WITH_RUN and "workflow" in told:
         return _WITH_RUN[code](message, code, convert(told["workflow"], WorkflowRun, url))

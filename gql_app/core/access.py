@@ -39,10 +39,17 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     """When they have to come with a new token."""
     key_id: str | None = None
+    owner: str | None = None
+    """Whose their runs are: the same whenever they come back, and nobody else's. Names may be those of several."""
 
     def may(self, scope: Scope) -> bool:
         """Tell whether they may do what a scope stands for."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    @property
+    def signature(self) -> str | None:
+        """What they sign a run with that they submit; nobody who is anybody signs."""
+        return None if self == ANYBODY else self.name
 
 
 ANYBODY: Final = Identity(name="anybody", scopes=frozenset(Scope))

@@ -6,6 +6,7 @@ WorkflowError
 ├── WorkflowRemovedError          the run was removed while it was watched
 ├── WorkflowAlreadyFinishedError  what was asked needs a run that has not ended
 ├── WorkflowNotFinishedError      what was asked needs a run that has ended
+├── NotOwnerError                 the run was submitted by somebody else
 ├── IdempotencyConflictError      the key was used for something else
 ├── InvalidCursorError            a cursor or sequence that nobody handed out
 ├── InvalidArgumentError          an argument outside its range
@@ -108,6 +109,16 @@ class WorkflowNotFinishedError(WorkflowError):
         super().__init__(f"Workflow run {run_id!r} has not finished: {status}. Wait for its end or cancel it first.")
         self.run_id = run_id
         self.status = status
+
+
+class NotOwnerError(WorkflowError):
+    """What was asked is for who submitted the run, and for admins."""
+
+    def __init__(self, run_id: RunId, name: str) -> None:
+        super().__init__(
+            f"{name!r} may not delete workflow run {run_id!r}: that is for who submitted it, and for the scope 'admin'."
+        )
+        self.run_id = run_id
 
 
 class IdempotencyConflictError(WorkflowError):

@@ -101,6 +101,10 @@ class WorkflowSubmitted(Event, frozen=True, kw_only=True):
     retry_of: RunId | None = None
     trace_parent: str | None = None
     """The W3C `traceparent` of what submitted it, if that was traced: the run goes on with the trace."""
+    submitted_by: str | None = None
+    """The name of who submitted or retried it; none where nobody is asked who they are."""
+    owner: str | None = None
+    """Whose run it is, as `Identity.owner` says it."""
 
 
 class NodeReused(Event, frozen=True, kw_only=True):

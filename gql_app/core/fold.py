@@ -67,6 +67,7 @@ def begin(event: WorkflowSubmitted) -> WorkflowRun:
         labels=event.labels,
         retry_of=event.retry_of,
         trace_parent=event.trace_parent,
+        submitted_by=event.submitted_by,
     )
 
 

@@ -134,6 +134,7 @@ class WorkflowRun(msgspec.Struct, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
     retry_of: RunId | None = None
     trace_parent: str | None = None
+    submitted_by: str | None = None
     started_at: datetime | None = None
     stopping_at: datetime | None = None
     finished_at: datetime | None = None

@@ -25,6 +25,7 @@ SCOPES: Final[dict[OperationType, dict[str, Scope]]] = {
         "submitWorkflow": Scope.WRITE,
         "cancelWorkflow": Scope.WRITE,
         "retryWorkflow": Scope.WRITE,
+        "deleteWorkflow": Scope.WRITE,
     },
     OperationType.SUBSCRIPTION: {"workflowUpdates": Scope.READ},
 }

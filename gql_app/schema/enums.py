@@ -161,7 +161,11 @@ _publish(
     },
 )
 _publish(HealthStatus, {"OK": "All is well.", "DEGRADED": "It answers, but something is wrong."})
-_publish(Action, {"CANCEL": "`cancelWorkflow`.", "RETRY": "`retryWorkflow`."}, name="WorkflowAction")
+_publish(
+    Action,
+    {"CANCEL": "`cancelWorkflow`.", "RETRY": "`retryWorkflow`.", "DELETE": "`deleteWorkflow`."},
+    name="WorkflowAction",
+)
 _publish(
     RetryFrom,
     {

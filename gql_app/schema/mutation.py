@@ -33,7 +33,7 @@ class SubmitWorkflowSuccess:
 
 @strawberry.type
 class CancelWorkflowSuccess:
-    """The run is stopping, or was cancelled."""
+    """The run is stopping, or was cancelled; or word of it has been left where the run goes on, and it will stop."""
 
     workflow: WorkflowRun = strawberry.field(description="The run.")
 
@@ -43,6 +43,13 @@ class RetryWorkflowSuccess:
     """A new run is stored, and under way or waiting for its turn."""
 
     workflow: WorkflowRun = strawberry.field(description="The new run; its `retryOf` is the old one.")
+
+
+@strawberry.type
+class DeleteWorkflowSuccess:
+    """The run is gone, with all its events and values."""
+
+    id: strawberry.ID = strawberry.field(description="The id that the run had.")
 
 
 SubmitWorkflowResult: TypeAlias = Annotated[
@@ -56,6 +63,11 @@ CancelWorkflowResult: TypeAlias = Annotated[
 RetryWorkflowResult: TypeAlias = Annotated[
     RetryWorkflowSuccess | WorkflowNotFound | WorkflowNotFinished | InvalidWorkflow | InvalidArgument | Overloaded,
     strawberry.union("RetryWorkflowResult", description="What became of a retry."),
+]
+
+DeleteWorkflowResult: TypeAlias = Annotated[
+    DeleteWorkflowSuccess | WorkflowNotFound | WorkflowNotFinished | Overloaded,
+    strawberry.union("DeleteWorkflowResult", description="What became of a deletion."),
 ]
 
 
@@ -85,6 +97,7 @@ class Mutation:
             to_document(spec),
             input=ABSENT if input is strawberry.UNSET else input,
             idempotency_key=idempotency_key,
+            by=info.context.identity,
         )
         return SubmitWorkflowSuccess(workflow=WorkflowRun.from_run(run))
 
@@ -109,5 +122,13 @@ class Mutation:
         ] = RetryFrom.FAILED,
     ) -> RetryWorkflowResult:
         """Run the document and input of a run that has ended again, as a new run."""
-        run = await info.context.service.retry(info.context.namespace, RunId(id), from_)
+        context = info.context
+        run = await context.service.retry(context.namespace, RunId(id), from_, by=context.identity)
         return RetryWorkflowSuccess(workflow=WorkflowRun.from_run(run))
+
+    @strawberry.mutation
+    async def delete_workflow(self, info: Info, id: WorkflowId) -> DeleteWorkflowResult:
+        """Remove a run that has ended, for good. For an admin, or who submitted it; for others, FORBIDDEN."""
+        context = info.context
+        await context.service.delete(context.namespace, RunId(id), by=context.identity)
+        return DeleteWorkflowSuccess(id=id)

@@ -52,10 +52,20 @@ class Query:
         return Health.from_health(await info.context.service.health())
 
     @strawberry.field
-    async def workflow(self, info: Info, id: WorkflowId) -> WorkflowRun | None:
-        """A run as it is now; null if there is none of this id."""
+    async def workflow(
+        self,
+        info: Info,
+        id: WorkflowId,
+        at: Annotated[
+            int | None,
+            strawberry.argument(
+                description="Show the run as it was after the event of this sequence; without it, as it is now."
+            ),
+        ] = None,
+    ) -> WorkflowRun | None:
+        """A run as it is now, or as it was; null if there is none of this id."""
         try:
-            return await read_run(info, RunId(id))
+            return await read_run(info, RunId(id), at)
         except WorkflowNotFoundError:
             return None
 

@@ -44,6 +44,7 @@ class WorkflowRun:
     """A run of a workflow: the state after the event `sequence` of its log."""
 
     run: strawberry.Private[core.WorkflowRun | None] = None
+    past: strawberry.Private[bool] = False
     id: strawberry.ID = strawberry.field(description="The run's id. Nobody can guess it.")
     namespace: str = strawberry.field(description="The room that the run is in.")
     name: str = strawberry.field(description="The workflow's name.")
@@ -78,10 +79,11 @@ class WorkflowRun:
         )
 
     @classmethod
-    def from_run(cls, run: core.WorkflowRun) -> Self:
-        """Show a run."""
+    def from_run(cls, run: core.WorkflowRun, *, past: bool = False) -> Self:
+        """Show a run, or what it was in the past."""
         return cls(
             run=run,
+            past=past,
             id=strawberry.ID(run.run_id),
             namespace=run.namespace,
             name=run.plan.name,
@@ -109,6 +111,11 @@ class WorkflowRun:
     def output(self, info: Info, pointer: Pointer = None) -> JSON | None:
         """The run's output. Null unless it is COMPLETED."""
         return read_value(info, self._state, self._state.output, pointer)
+
+    @strawberry.field
+    def submitted_by(self) -> str | None:
+        """The name of who submitted or retried it; null if nobody was asked who they are."""
+        return self._state.submitted_by
 
     @strawberry.field
     def error(self) -> Failure | None:
@@ -148,11 +155,15 @@ class WorkflowRun:
         first: Annotated[int, strawberry.argument(description="How many at most, from 1 to 1000.")] = 100,
         after: Annotated[int, strawberry.argument(description="Only events after this sequence.")] = 0,
     ) -> list[RunEvent]:
-        """A part of the run's log, oldest first."""
+        """A part of the run's log, oldest first: all that happened since, or up to `at` if the run is shown as it was.
+
+        Fewer than `first` are told only where the log ends. The next page begins after the last one's `sequence`.
+        """
         if not 1 <= first <= MAXIMUM_EVENTS:
             raise InvalidArgumentError("first", first, f"it must be from 1 to {MAXIMUM_EVENTS}.")
         run = self._state
-        facts = await info.context.service.events(run.namespace, run.run_id, after=after, limit=first)
+        limit = max(min(first, run.sequence - after), 0) if self.past else first
+        facts = await info.context.service.events(run.namespace, run.run_id, after=after, limit=limit)
         return [make_event(run, fact) for fact in facts]
 
     @strawberry.field
@@ -161,11 +172,17 @@ class WorkflowRun:
         return JSON(msgspec.json.decode(self._state.document))
 
     @strawberry.field
-    def available_actions(self, info: Info) -> list[AvailableAction]:
-        """What can be done with the run now, and why the rest cannot."""
+    async def available_actions(self, info: Info) -> list[AvailableAction]:
+        """What the run's state allows to be done with it now, and why not the rest; also where it is shown as it was.
+
+        Whether who asks may do it is another matter.
+        """
+        run, service = self._state, info.context.service
+        if self.past:
+            run = await service.get(run.namespace, run.run_id)
         return [
             AvailableAction(action=each.action, enabled=each.enabled, disabled_reason=each.disabled_reason)
-            for each in info.context.service.actions(self._state)
+            for each in service.actions(run)
         ]
 
 
@@ -188,7 +205,8 @@ SUMMARY_FIELDS = frozenset(
 """The fields that a list can tell without reading the run."""
 
 
-async def read_run(info: Info, run_id: RunId) -> WorkflowRun:
-    """Read a run as it is now. Raises `WorkflowNotFoundError`."""
+async def read_run(info: Info, run_id: RunId, at: int | None = None) -> WorkflowRun:
+    """Read a run as it is now, or was at the sequence `at`. Raises `WorkflowNotFoundError`."""
     context = info.context
-    return WorkflowRun.from_run(await context.service.get(context.namespace, run_id))
+    run = await context.service.get(context.namespace, run_id, at=at)
+    return WorkflowRun.from_run(run, past=at is not None)

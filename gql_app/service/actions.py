@@ -5,8 +5,12 @@ from gql_app.service.answers import Action, AvailableAction
 
 
 def available_actions(run: WorkflowRun) -> tuple[AvailableAction, ...]:
-    """Tell of every action whether it would work now."""
-    return _action(Action.CANCEL, _why_not_cancel(run)), _action(Action.RETRY, _why_not_retry(run))
+    """Tell of every action whether the run's state allows it; who may do it is another matter."""
+    return (
+        _action(Action.CANCEL, _why_not_cancel(run)),
+        _action(Action.RETRY, _why_not_retry(run)),
+        _action(Action.DELETE, _why_not_delete(run)),
+    )
 
 
 def nothing_to_retry(run: WorkflowRun) -> str | None:
@@ -27,6 +31,8 @@ def _why_not_cancel(run: WorkflowRun) -> str | None:
 
 
 def _why_not_retry(run: WorkflowRun) -> str | None:
-    if not run.status.final:
-        return f"The run has not finished: {run.status}."
-    return nothing_to_retry(run)
+    return _why_not_delete(run) or nothing_to_retry(run)
+
+
+def _why_not_delete(run: WorkflowRun) -> str | None:
+    return None if run.status.final else f"The run has not finished: {run.status}."

@@ -38,6 +38,7 @@ class Action(StrEnum):
 
     CANCEL = "CANCEL"
     RETRY = "RETRY"
+    DELETE = "DELETE"
 
 
 class AvailableAction(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from gql_app.core.codec import encode_event
-from gql_app.core.errors import WorkflowNotFoundError
+from gql_app.core.errors import InvalidCursorError, WorkflowNotFoundError
 from gql_app.core.events import RunEvent, WorkflowSubmitted
 from gql_app.core.fold import evolve, fold
 from gql_app.core.ids import Namespace, NodeKey, RunId
@@ -83,6 +83,31 @@ class RunReader:
             await self._advance((namespace, run_id), folded)
             return folded.copy()
 
+    async def past(self, namespace: Namespace, run_id: RunId, at: int) -> WorkflowRun:
+        """Give the run as it was at the sequence `at`, folded anew: only the state now is kept.
+
+        Raises `WorkflowNotFoundError`, and `InvalidCursorError` for a sequence that it has not come to.
+        """
+        last = (await self._repository.summary(namespace, run_id)).sequence
+        if not 1 <= at <= last:
+            raise InvalidCursorError(at, f"the run is at sequence {last}; use 1 to {last}, or none for the state now.")
+        folded = Folded()
+        while folded.sequence < at:
+            limit = min(PAGE_EVENTS, at - folded.sequence)
+            events = await self._repository.events(namespace, run_id, after=folded.sequence, limit=limit)
+            if not events:
+                raise WorkflowNotFoundError(run_id)
+            folded.advance(events)
+            await asyncio.sleep(0)
+        return folded.copy()
+
+    def forget(self, namespace: Namespace, run_id: RunId) -> None:
+        """Drop what is kept of a run that is gone."""
+        address = (namespace, run_id)
+        self._forget(address)
+        for key in [key for key in self._updates if key[0] == address]:
+            del self._updates[key]
+
     async def first_update(self, namespace: Namespace, run_id: RunId) -> Update:
         """Tell the state now, without events."""
         run = await self.current(namespace, run_id)
@@ -148,7 +173,7 @@ class RunReader:
                     return folded.run
                 await asyncio.sleep(0)
         except WorkflowNotFoundError:
-            self._forget(address)
+            self.forget(namespace, run_id)
             raise
         finally:
             if folded.node_count != before and self._folded.get(address) is folded:

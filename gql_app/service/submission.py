@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
+from gql_app.core.access import Identity
 from gql_app.core.events import NodeReused, RunEvent, SkipReason, WorkflowSubmitted
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.planning import Planned
@@ -27,7 +28,13 @@ class Submission(NamedTuple):
 
 
 def make_submission(
-    planned: Planned, *, namespace: Namespace, run_id: RunId, at: datetime, retry_of: RunId | None
+    planned: Planned,
+    *,
+    namespace: Namespace,
+    run_id: RunId,
+    at: datetime,
+    retry_of: RunId | None,
+    by: Identity,
 ) -> Submission:
     """Make a run of what was planned."""
     values: dict[str, bytes] = {}
@@ -42,6 +49,8 @@ def make_submission(
         labels=planned.labels,
         retry_of=retry_of,
         trace_parent=trace_parent(),
+        submitted_by=by.signature,
+        owner=by.owner,
     )
     return Submission(run_id, submitted, [submitted], values)
 

@@ -7,9 +7,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from gql_app.core.access import ANYBODY, Identity, Scope
 from gql_app.core.errors import (
     InvalidArgumentError,
     InvalidCursorError,
+    NotOwnerError,
     OverloadedError,
     ToolError,
     WorkflowAlreadyFinishedError,
@@ -17,7 +19,7 @@ from gql_app.core.errors import (
     WorkflowNotFoundError,
     WorkflowRemovedError,
 )
-from gql_app.core.events import Outcome, RunEvent
+from gql_app.core.events import Outcome, RunEvent, WorkflowSubmitted
 from gql_app.core.expressions import compile_template, node_references
 from gql_app.core.ids import Namespace, RunId, make_run_id
 from gql_app.core.listing import RunPage, RunQuery, RunSummary
@@ -83,18 +85,24 @@ class WorkflowService:
         *,
         input: Json | Absent = ABSENT,
         idempotency_key: str | None = None,
+        by: Identity = ANYBODY,
     ) -> WorkflowRun:
         """Store a run and start it; with a key that was used for the same before, find that run."""
         if idempotency_key is not None and not 1 <= len(idempotency_key) <= MAXIMUM_KEY:
             rule = f"it must have 1 to {MAXIMUM_KEY} characters."
             raise InvalidArgumentError("idempotencyKey", idempotency_key[:MAXIMUM_KEY], rule)
         planned = await self.validate(namespace, document, input=input)
-        submission = self._make_submission(planned, namespace)
+        submission = self._make_submission(planned, namespace, by)
         key = IdempotencyKey(idempotency_key, planned.fingerprint) if idempotency_key is not None else None
         return await self.get(namespace, await _complete(self._launch(namespace, submission, key)))
 
-    async def get(self, namespace: Namespace, run_id: RunId) -> WorkflowRun:
-        """Give a run as it is now. Raises `WorkflowNotFoundError`."""
+    async def get(self, namespace: Namespace, run_id: RunId, *, at: int | None = None) -> WorkflowRun:
+        """Give a run as it is now, or as it was at the sequence `at`.
+
+        Raises `WorkflowNotFoundError`, and `InvalidCursorError` for a sequence that it has not come to.
+        """
+        if at is not None:
+            return await self._reader.past(namespace, run_id, at)
         return await self._reader.current(namespace, run_id)
 
     async def summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
@@ -142,7 +150,10 @@ class WorkflowService:
             raise WorkflowRemovedError(run_id) from None
 
     async def cancel(self, namespace: Namespace, run_id: RunId, reason: str | None = None) -> WorkflowRun:
-        """Stop a run. One that is stopping already is given as it is; one that has ended is an error."""
+        """Stop a run. One that is stopping already is given as it is; one that has ended is an error.
+
+        Where another process executes it, that one has been left word of it, and the run may still look as before.
+        """
         if reason is not None and len(reason) > MAXIMUM_REASON:
             raise InvalidArgumentError("reason", f"{reason[:20]}…", f"it may have {MAXIMUM_REASON} characters.")
         run = await self.get(namespace, run_id)
@@ -152,7 +163,9 @@ class WorkflowService:
             run = await self._request_cancel(namespace, run_id, reason)
         return run
 
-    async def retry(self, namespace: Namespace, run_id: RunId, from_: RetryFrom = RetryFrom.FAILED) -> WorkflowRun:
+    async def retry(
+        self, namespace: Namespace, run_id: RunId, from_: RetryFrom = RetryFrom.FAILED, *, by: Identity = ANYBODY
+    ) -> WorkflowRun:
         """Run a document and input again as a new run; from `FAILED`, what completed before is carried over."""
         run = await self.get(namespace, run_id)
         if not run.status.final:
@@ -162,12 +175,23 @@ class WorkflowService:
         planned = await self.validate(
             namespace, msgspec.json.decode(run.document), input=await self.value(run, run.input)
         )
-        submission = self._make_submission(planned, namespace, retry_of=run_id)
+        submission = self._make_submission(planned, namespace, by, retry_of=run_id)
         if from_ is RetryFrom.FAILED:
             nodes = reusable(run)
             reuse(submission, nodes)
             submission.values.update(await self._stored(run, [node.output for node in nodes]))
         return await self.get(namespace, await _complete(self._launch(namespace, submission, None)))
+
+    async def delete(self, namespace: Namespace, run_id: RunId, *, by: Identity = ANYBODY) -> None:
+        """Remove a run that has ended, for good: for an admin, or who submitted it. Whoever watches it is told.
+
+        Raises `WorkflowNotFoundError`, `WorkflowNotFinishedError` and `NotOwnerError`.
+        """
+        # An admin may delete what cannot be read any more.
+        if not by.may(Scope.ADMIN) and not await self._owns(namespace, run_id, by):
+            raise NotOwnerError(run_id, by.name)
+        await self._repository.delete(namespace, run_id)
+        self._reader.forget(namespace, run_id)
 
     async def value(self, run: WorkflowRun, value: Value) -> Json:
         """Decode a value of a run, wherever it is."""
@@ -210,7 +234,14 @@ class WorkflowService:
         """Tell how the service is."""
         return await self._checkup.examine()
 
-    def _make_submission(self, planned: Planned, namespace: Namespace, *, retry_of: RunId | None = None) -> Submission:
+    async def _owns(self, namespace: Namespace, run_id: RunId, by: Identity) -> bool:
+        [first] = await self._repository.events(namespace, run_id, after=0, limit=1)
+        assert isinstance(first, WorkflowSubmitted)
+        return by.owner is not None and first.owner == by.owner
+
+    def _make_submission(
+        self, planned: Planned, namespace: Namespace, by: Identity, *, retry_of: RunId | None = None
+    ) -> Submission:
         now = self._clock.now()
         return make_submission(
             planned,
@@ -218,6 +249,7 @@ class WorkflowService:
             run_id=make_run_id(int(now.timestamp() * 1000), self._random_bytes(10)),
             at=now,
             retry_of=retry_of,
+            by=by,
         )
 
     async def _launch(self, namespace: Namespace, submission: Submission, key: IdempotencyKey | None) -> RunId:

@@ -132,7 +132,7 @@ def _shared(settings: Settings) -> list[Middleware]:
         Middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["DELETE", "GET", "POST"],
             allow_headers=_ASKED,
             expose_headers=_TOLD,
         )

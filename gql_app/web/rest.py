@@ -15,10 +15,12 @@ from gql_app.core.errors import (
     IdempotencyConflictError,
     InvalidArgumentError,
     InvalidWorkflowError,
+    NotOwnerError,
     OverloadedError,
     Problem,
     StoreUnavailableError,
     WorkflowError,
+    WorkflowNotFinishedError,
     WorkflowNotFoundError,
 )
 from gql_app.core.events import Failure
@@ -35,9 +37,11 @@ _ERRORS: Final = {
     IdempotencyConflictError: (HTTPStatus.CONFLICT, "IDEMPOTENCY_CONFLICT"),
     InvalidArgumentError: (HTTPStatus.BAD_REQUEST, "INVALID_ARGUMENT"),
     InvalidWorkflowError: (HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_WORKFLOW"),
+    NotOwnerError: (HTTPStatus.FORBIDDEN, "FORBIDDEN"),
     OverloadedError: (HTTPStatus.TOO_MANY_REQUESTS, "OVERLOADED"),
     StoreUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
     CorruptRunError: (HTTPStatus.INTERNAL_SERVER_ERROR, "CORRUPT_RUN"),
+    WorkflowNotFinishedError: (HTTPStatus.CONFLICT, "WORKFLOW_NOT_FINISHED"),
     WorkflowNotFoundError: (HTTPStatus.NOT_FOUND, "WORKFLOW_NOT_FOUND"),
 }
 
@@ -78,7 +82,7 @@ async def submit_workflow(request: Request) -> Response:
         return problem(HTTPStatus.BAD_REQUEST, "INVALID_JSON", str(error))
     service = _application(request).service
     key = request.headers.get("idempotency-key")
-    run = await service.submit(identity.namespace, document, idempotency_key=key)
+    run = await service.submit(identity.namespace, document, idempotency_key=key, by=identity)
     location = str(request.url_for("workflow", run_id=run.run_id).path)
     return _answer(await _show_run(service, run), status=HTTPStatus.CREATED, headers={"location": location})
 
@@ -89,6 +93,19 @@ async def read_workflow(request: Request) -> Response:
     service = _application(request).service
     run = await service.get(identity.namespace, RunId(request.path_params["run_id"]))
     return _answer(await _show_run(service, run))
+
+
+async def delete_workflow(request: Request) -> Response:
+    """Remove a run that has ended, for good."""
+    identity = await require(request, Scope.WRITE)
+    run_id = RunId(request.path_params["run_id"])
+    await _application(request).service.delete(identity.namespace, run_id, by=identity)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+async def workflow(request: Request) -> Response:
+    """Show a run, or remove it."""
+    return await (delete_workflow if request.method == "DELETE" else read_workflow)(request)
 
 
 async def refuse_workflow_error(request: Request, error: Exception) -> Response:
@@ -115,7 +132,7 @@ def routes() -> list[BaseRoute]:
         Route("/ready", ready),
         Route("/workflows", submit_workflow, methods=["POST"]),
         Route("/workflows/", submit_workflow, methods=["POST"]),
-        Route("/workflows/{run_id}", read_workflow, name="workflow"),
+        Route("/workflows/{run_id}", workflow, methods=["GET", "DELETE"], name="workflow"),
     ]
 
 

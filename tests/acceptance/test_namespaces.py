@@ -34,6 +34,8 @@ BY_ID = {
     "retryWorkflow from START": (
         "mutation($id: ID!) { retryWorkflow(id: $id, from: START) { __typename ... on Error { message } } }"
     ),
+    "deleteWorkflow": "mutation($id: ID!) { deleteWorkflow(id: $id) { __typename ... on Error { message } } }",
+    "workflow in the past": f"query($id: ID!) {{ workflow(id: $id, at: 1) {{ {RUN} }} }}",
 }
 WATCH = "subscription($id: ID!, $after: Int) { workflowUpdates(id: $id, after: $after) { sequence workflow { id } } }"
 LIST = """

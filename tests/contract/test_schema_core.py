@@ -100,7 +100,13 @@ def test_what_lists_tell_of_a_run_without_reading_it_are_its_plain_fields() -> N
 
 def test_every_failure_that_is_data_has_a_message() -> None:
     interface = PUBLISHED.type_map["Error"]
-    unions = ("SubmitWorkflowResult", "CancelWorkflowResult", "RetryWorkflowResult", "ValidateWorkflowResult")
+    unions = (
+        "SubmitWorkflowResult",
+        "CancelWorkflowResult",
+        "RetryWorkflowResult",
+        "DeleteWorkflowResult",
+        "ValidateWorkflowResult",
+    )
 
     assert isinstance(interface, GraphQLInterfaceType)
     failures = {type_.name for type_ in PUBLISHED.get_possible_types(interface)}

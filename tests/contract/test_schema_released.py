@@ -14,6 +14,8 @@ RELEASED = sorted((Path(__file__).parent / "released").glob("*.graphql"))
 ALLOWED: Final[Mapping[str, str]] = {
     "Enum value SlotLimit.RUNS was added.": "a run that has to wait for its turn is new, and only its nodes tell it",
     "Enum value ProblemCode.UNKNOWN_SECRET was added.": "only documents that name secrets meet it, and those are new",
+    "An optional argument Query.workflow(at:) was added.": "without it the run is shown as it is now, as before",
+    "Enum value WorkflowAction.DELETE was added.": "deleting is new; a client that does not know it can leave it out",
 }
 """Changes since a release that could surprise a client, by what the comparison says of them, each with its reason."""
 

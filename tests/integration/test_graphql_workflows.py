@@ -154,6 +154,7 @@ async def test_a_run_tells_what_each_node_does_and_waits_for() -> None:
     assert run["availableActions"] == [
         {"action": "CANCEL", "enabled": True, "disabledReason": None},
         {"action": "RETRY", "enabled": False, "disabledReason": "The run has not finished: RUNNING."},
+        {"action": "DELETE", "enabled": False, "disabledReason": "The run has not finished: RUNNING."},
     ]
 
 

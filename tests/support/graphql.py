@@ -46,9 +46,10 @@ class Api:
         *,
         settings: Settings | None = None,
         scopes: frozenset[Scope] = frozenset(Scope),
+        owner: str | None = None,
     ) -> None:
         self.operations = Operations(settings or Settings())
-        self.identity = Identity(name="test", namespace=namespace, scopes=scopes)
+        self.identity = Identity(name="test", namespace=namespace, scopes=scopes, owner=owner)
         self.context = Context(service=service, identity=self.identity)
 
     def prepare(self, query: str, variables: Json = None, **members: Json) -> Operation:

@@ -1,4 +1,4 @@
-"""`gql-app list`, `show`, `cancel` and `retry`: what can be asked of the runs on a server."""
+"""`gql-app list`, `show`, `cancel`, `retry` and `delete`: what can be asked of the runs on a server."""
 
 import argparse
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Show a run and its nodes as they are now."""
+    """Show a run and its nodes as they are now, or were."""
     return run_loop(_show(options))
 
 
@@ -48,6 +48,11 @@ def cancel(options: argparse.Namespace) -> int:
 def retry(options: argparse.Namespace) -> int:
     """Run a finished run's document again and write the new run's id."""
     return run_loop(_retry(options))
+
+
+def delete(options: argparse.Namespace) -> int:
+    """Remove a finished run."""
+    return run_loop(_delete(options))
 
 
 async def _list(options: argparse.Namespace, labels: dict[str, str]) -> int:
@@ -88,7 +93,7 @@ async def _read_pages(client: WorkflowClient, options: argparse.Namespace, label
 
 async def _show(options: argparse.Namespace) -> int:
     async with connected(options) as client:
-        run = await client.get(options.id)
+        run = await client.get(options.id, at=options.at)
     if options.json:
         say(to_json(_plain(run, tuple(msgspec.to_builtins(run)))))
         return ExitCode.OK
@@ -116,6 +121,13 @@ async def _retry(options: argparse.Namespace) -> int:
             tell(line)
         return ExitCode.INVALID
     say(run.id)
+    return ExitCode.OK
+
+
+async def _delete(options: argparse.Namespace) -> int:
+    async with connected(options) as client:
+        await client.delete(options.id)
+    say(f"{options.id} deleted")
     return ExitCode.OK
 
 

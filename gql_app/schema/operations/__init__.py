@@ -10,6 +10,7 @@ NAMES: Final = (
     "WorkflowUpdates",
     "CancelWorkflow",
     "RetryWorkflow",
+    "DeleteWorkflow",
     "ValidateWorkflow",
     "ListTools",
     "Health",

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 import jwt
+import msgspec
 from jwt import exceptions as faults
 
 from gql_app.core.access import Identity, Scope, parse_namespace
@@ -130,6 +131,7 @@ class TokenReader:
             namespace=self._namespace(claims),
             scopes=self._scopes(claims),
             expires_at=self._expiry(claims),
+            owner=_owner(claims),
         )
 
     def _namespace(self, claims: Mapping[str, Json]) -> Namespace:
@@ -165,6 +167,14 @@ def _name(claims: Mapping[str, Json]) -> str:
     if not isinstance(subject, str) or not subject:
         return "jwt"
     return "".join(letter if letter.isprintable() else "?" for letter in subject[:_MAXIMUM_NAME])
+
+
+def _owner(claims: Mapping[str, Json]) -> str | None:
+    """Tell whose the bearer's runs are; nobody's without a subject. A subject is unique within its issuer."""
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject:
+        return None
+    return f"jwt:{sha256(msgspec.json.encode([claims.get('iss'), subject])).hexdigest()}"
 
 
 def _refuse(error: Exception) -> UnauthenticatedError:

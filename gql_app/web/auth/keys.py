@@ -51,6 +51,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
             scopes=frozenset(self.scopes),
             expires_at=self.expires_at,
             key_id=self.id,
+            owner=f"key:{self.name}",
         )
 
 
