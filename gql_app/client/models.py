@@ -81,6 +81,7 @@ class WorkflowRun(Model, frozen=True, kw_only=True):
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    updated_at: datetime | None = None
     duration_seconds: float | None = None
     retry_of: str | None = None
     submitted_by: str | None = None

@@ -113,6 +113,11 @@ class WorkflowRun:
         return read_value(info, self._state, self._state.output, pointer)
 
     @strawberry.field
+    def updated_at(self) -> datetime:
+        """When the event `sequence` happened: the instant that this state began."""
+        return self._state.at
+
+    @strawberry.field
     def submitted_by(self) -> str | None:
         """The name of who submitted or retried it; null if nobody was asked who they are."""
         return self._state.submitted_by

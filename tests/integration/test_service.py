@@ -306,10 +306,10 @@ async def test_actions_say_what_would_work_and_why_the_rest_would_not() -> None:
     found = [stage.service.actions(run) for run in runs]
 
     assert [[action.enabled for action in actions] for actions in found] == [
-        [True, False],
-        [False, False],
-        [False, False],
-        [False, True],
+        [True, False, False],
+        [False, False, False],
+        [False, False, True],
+        [False, True, True],
     ]
     assert found[0][1] == AvailableAction(
         action=Action.RETRY, enabled=False, disabled_reason="The run has not finished: RUNNING."

@@ -98,7 +98,8 @@ async def _show(options: argparse.Namespace) -> int:
         say(to_json(_plain(run, tuple(msgspec.to_builtins(run)))))
         return ExitCode.OK
     say(f"{clean(run.name)}  {run.status}  {_took(run.duration_seconds)}".rstrip())
-    say(align([_row(node) for node in run.nodes]))
+    now = run.updated_at if options.at is not None and run.updated_at is not None else datetime.now(UTC)
+    say(align([_row(node, now) for node in run.nodes]))
     if run.error is not None:
         for line in describe_end(run)[:1]:
             say(line)
@@ -131,9 +132,9 @@ async def _delete(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _row(node: NodeRun) -> tuple[str, ...]:
+def _row(node: NodeRun, now: datetime) -> tuple[str, ...]:
     attempts = f"{node.attempt}/{node.maximum_attempts}" if node.attempt else ""
-    state = describe_state(node, datetime.now(UTC))
+    state = describe_state(node, now)
     return f"  {node.id}", node.status, attempts, _took(node.duration_seconds), state
 
 
