@@ -19,7 +19,7 @@ from gql_app.cli.options import (
     natural,
 )
 from gql_app.cli.serve_arguments import add_serve
-from gql_app.cli.store_arguments import add_db
+from gql_app.cli.store_arguments import add_db, add_export, add_import
 from gql_app.core.run import RunStatus
 
 _DESCRIPTION: Final = "Run workflows of tools and agents, here or on a server, and watch them live."
@@ -66,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gql-app {version('gql-app')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     here, there = (_run, _validate, add_serve), (_submit, _watch, _list, _show, _cancel, _retry, _delete)
-    for add in (*here, *there, _tools, add_keys, add_db, _schema):
+    for add in (*here, *there, _tools, add_keys, add_db, add_export, add_import, _schema):
         add(commands)
     return parser
 

@@ -18,6 +18,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "cancel": ("runs", "cancel"),
     "retry": ("runs", "retry"),
     "delete": ("runs", "delete"),
+    "import": ("import_", "main"),
 }
 """Commands that are not the `main` of a module of their name."""
 _DATABASES: Final = frozenset({"sqlalchemy", "alembic"})

@@ -34,3 +34,38 @@ def add_db(commands: Commands) -> None:
     for action in (upgrade, status, vacuum):
         add_store(action)
     add_json(status)
+
+
+def add_export(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "export",
+        "write runs of a store as lines of JSON",
+        "gql-app export --store sqlite:///runs.db > runs.jsonl",
+        "gql-app export --store postgresql://gql_app@db.example/runs --namespace team-a > runs.jsonl",
+        "gql-app export --store sqlite:///runs.db --run ID --run ID > two.jsonl",
+        more="A server may go on meanwhile: each run is\nwritten as it is at one moment. API keys are not written.",
+    )
+    add_store(parser)
+    parser.add_argument("--namespace", metavar="NAME", help="only runs of this namespace")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--run", metavar="ID", action="append", default=[], help="only this run; more than one may be given"
+    )
+    which.add_argument("--unfinished", action="store_true", help="only runs that have not ended")
+
+
+def add_import(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "import",
+        "bring runs into a store that `gql-app export` wrote",
+        "gql-app import --store postgresql://gql_app@db.example/runs runs.jsonl",
+        "gql-app export --store sqlite:///runs.db | gql-app import --store sqlite:///copy.db -",
+        more="Runs that are\nthere already are left as they are."
+        " Those that have not ended go on once a server\nexecutes the runs of the store.",
+    )
+    add_store(parser)
+    parser.add_argument("file", metavar="FILE", help="what was exported, - for standard input")

@@ -16,6 +16,7 @@ from gql_app.storage.sql.database import Database
 from gql_app.storage.sql.lease import FileLock, locked_file
 from gql_app.storage.sql.repository import SqlRunRepository
 from gql_app.storage.sql.sqlite import SqliteDatabase
+from gql_app.storage.sql.wakeups import Wakeups
 
 if TYPE_CHECKING:
     from gql_app.storage.sql.postgres import PostgresDatabase
@@ -106,9 +107,18 @@ def _postgres(url: URL, settings: Settings) -> "PostgresDatabase":
 
 
 def _shared(database: "PostgresDatabase", settings: Settings, clock: Clock) -> SqlRunRepository:
-    # They need the driver, too.
+    # It needs the driver, too.
     from gql_app.storage.sql.advisory import AdvisoryLock  # noqa: PLC0415 - see the line above
+
+    lock, wakeups = AdvisoryLock(database, clock), make_wakeups(database)
+    return SqlRunRepository(database, lock, clock=clock, settings=settings, wakeups=wakeups)
+
+
+def make_wakeups(database: "SqliteDatabase | PostgresDatabase") -> Wakeups:
+    """Make what tells whoever else uses a database what happens there."""
+    if isinstance(database, SqliteDatabase):
+        return Wakeups()
+    # It needs the driver, which is an extra.
     from gql_app.storage.sql.notices import Notices  # noqa: PLC0415 - see the line above
 
-    lock, notices = AdvisoryLock(database, clock), Notices(database)
-    return SqlRunRepository(database, lock, clock=clock, settings=settings, wakeups=notices)
+    return Notices(database)

@@ -15,7 +15,7 @@ from gql_app.settings import Settings
 from gql_app.storage.sql import versions
 from gql_app.storage.sql.expiry import Expiry
 from gql_app.storage.sql.lease import is_locked, locked_file
-from gql_app.storage.sql.opening import make_database, prepare, upgrade_file
+from gql_app.storage.sql.opening import make_database, make_wakeups, prepare, upgrade_file
 from gql_app.storage.sql.rows import instant
 from gql_app.storage.sql.sqlite import SqliteDatabase
 from gql_app.storage.sql.tables import api_keys, leases, metadata, runs
@@ -135,26 +135,19 @@ async def vacuum(settings: Settings, clock: Clock) -> Vacuumed:
 
 
 async def _remove_due(database: AnyDatabase, settings: Settings, clock: Clock) -> int:
-    expiry = Expiry(settings)
+    expiry, wakeups = Expiry(settings), make_wakeups(database)
 
     def remove(connection: Connection) -> Sequence[RunId]:
         gone = expiry.remove_due(connection, clock.now())
-        if gone and not isinstance(database, SqliteDatabase):
-            _tell(database, connection, gone)
+        if gone:
+            # Whoever watches them hears it.
+            wakeups.announce(connection, gone, letters=False, recount=True)
         return gone
 
     removed = 0
     while gone := await database.write(remove):
         removed += len(gone)
     return removed
-
-
-def _tell(database: "PostgresDatabase", connection: Connection, gone: Sequence[RunId]) -> None:
-    """Let servers know which runs are gone, so that whoever watches them hears it."""
-    # It needs the driver, which is an extra.
-    from gql_app.storage.sql.notices import Notices  # noqa: PLC0415 - see the line above
-
-    Notices(database).announce(connection, gone, letters=False, recount=True)
 
 
 def _vacuum_file(connection: Connection) -> None:
