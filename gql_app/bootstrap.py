@@ -9,7 +9,7 @@ from gql_app.core.errors import InvalidStoreError, MissingExtraError
 from gql_app.engine.clock import SystemClock
 from gql_app.engine.elected import ElectedExecutor
 from gql_app.engine.executor import AsyncioExecutor
-from gql_app.ports import Clock, Evaluator, Executor, RunRepository, Tool, Tools
+from gql_app.ports import Clock, Evaluator, Executor, KeyRecords, RunRepository, Tool, Tools
 from gql_app.sandbox.sandbox import Sandbox
 from gql_app.service import WorkflowService
 from gql_app.settings import Role, Settings
@@ -115,6 +115,21 @@ async def _open_store(settings: Settings, clock: Clock) -> AsyncIterator[RunRepo
         raise MissingExtraError("GQL_APP_STORE", "sqlite") from None
     async with opened(settings, clock=clock) as repository:
         yield repository
+
+
+@asynccontextmanager
+async def key_records(settings: Settings) -> AsyncIterator[KeyRecords]:
+    """Open the API keys beside the runs of a store. Raises what `application` does for a store."""
+    if settings.store == MEMORY:
+        raise InvalidStoreError("A store in memory has no API keys.")
+    try:
+        # What reads and writes databases is an extra.
+        from gql_app.storage.sql.key_table import SqlKeyRecords  # noqa: PLC0415 - see the line above
+        from gql_app.storage.sql.upkeep import opened_database  # noqa: PLC0415 - see the line above
+    except ModuleNotFoundError:
+        raise MissingExtraError("GQL_APP_STORE", "sqlite") from None
+    async with opened_database(settings, makes=True) as database:
+        yield SqlKeyRecords(database)
 
 
 async def check_store(settings: Settings) -> None:

@@ -162,6 +162,8 @@ class Settings(BaseSettings):
     """Names under which the service is reached, beside the local ones."""
     keys_file: str = ""
     """Where the API keys stand that `gql-app keys` makes."""
+    keys_in_store: bool | None = None
+    """Whether those in the store let in, too; unless it is said, they do if the store has any at the start."""
     jwt_issuer: str = ""
     jwt_audience: str = ""
     jwt_jwks_url: str = ""

@@ -13,7 +13,8 @@ def add_keys(commands: Commands) -> None:
         "gql-app keys create --name ci --namespace team-a --expires 30d",
         "gql-app keys list",
         "gql-app keys revoke 0123456789ab",
-        more="They stand in a file that a server follows\nwhile it runs. A key is shown once, when it is made.",
+        "gql-app keys list --store sqlite:///runs.db",
+        more="They stand in a file or a\nstore, which servers follow. A key is shown once, when it is made.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, title="actions")
     create = actions.add_parser("create", help="make a key and write it", allow_abbrev=False)
@@ -32,4 +33,6 @@ def add_keys(commands: Commands) -> None:
     revoke = actions.add_parser("revoke", help="make a key good for nothing", allow_abbrev=False)
     revoke.add_argument("id", metavar="ID", help="the key's id, from the list")
     for action in (create, listing, revoke):
-        action.add_argument("--keys-file", metavar="FILE", help="where the keys stand (GQL_APP_KEYS_FILE)")
+        where = action.add_mutually_exclusive_group()
+        where.add_argument("--keys-file", metavar="FILE", help="the file that they stand in (GQL_APP_KEYS_FILE)")
+        where.add_argument("--store", metavar="URL", help="the store that they stand in (GQL_APP_STORE)")

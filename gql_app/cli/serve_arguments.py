@@ -70,6 +70,12 @@ def _add_safety(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keys-file", metavar="FILE", help="let in who has one of these API keys (GQL_APP_KEYS_FILE)")
     parser.add_argument(
+        "--keys-store",
+        action="store_const",
+        const=True,
+        help="let in who has an API key of the store, even if it has none yet (GQL_APP_KEYS_IN_STORE)",
+    )
+    parser.add_argument(
         "--insecure",
         action="store_true",
         default=None,

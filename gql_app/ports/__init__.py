@@ -2,7 +2,7 @@
 
 from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
 from gql_app.ports.execution import Clock, Evaluator, Executor, ExecutorLoad
-from gql_app.ports.storage import IdempotencyKey, Lease, Letter, RunRepository
+from gql_app.ports.storage import IdempotencyKey, KeyRecord, KeyRecords, Lease, Letter, RunRepository
 from gql_app.ports.tools import Secrets, Tool, ToolContext, Tools
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "Executor",
     "ExecutorLoad",
     "IdempotencyKey",
+    "KeyRecord",
+    "KeyRecords",
     "Lease",
     "Letter",
     "RunFilter",

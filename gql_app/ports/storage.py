@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from gql_app.core.events import RunEvent
@@ -157,4 +158,29 @@ class RunRepository(Protocol):
 
     async def close(self) -> None:
         """Let go of everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as a store keeps it: what is known of it is `data`, which the store does not read."""
+
+    id: str
+    data: str
+    revoked_at: datetime | None = None
+
+
+class KeyRecords(Protocol):
+    """API keys beside the runs of a store. Every method raises `StoreUnavailableError`."""
+
+    async def read(self) -> Sequence[KeyRecord]:
+        """Read all of them."""
+        ...
+
+    async def add(self, record: KeyRecord) -> None:
+        """Add one."""
+        ...
+
+    async def revoke(self, key_id: str, at: datetime) -> bool:
+        """Make one good for nothing, unless it is already; tell whether there is such a key."""
         ...

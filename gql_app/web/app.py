@@ -22,7 +22,7 @@ from gql_app.schema.operations import NAMES
 from gql_app.settings import Posture, Settings
 from gql_app.telemetry.instruments import Instruments
 from gql_app.web import metrics, rest
-from gql_app.web.auth.setup import authenticates, make_gate
+from gql_app.web.auth.setup import AuthenticationSettingsError, authenticates, look_for_keys, make_gate
 from gql_app.web.closing import Closing
 from gql_app.web.endpoint import STATIC_PATH, GraphQLEndpoint
 from gql_app.web.failures import MaskedFailures
@@ -80,12 +80,13 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
+        await _check_keys(known)
         async with (
             gate.opened(),
             application(known, tools=tools, instruments=instruments) as opened,
             instruments.served(),
         ):
-            if known.keys_file:
+            if known.keys_file or known.keys_in_store:
                 opened.service.include_in_health("keys", gate.problem)
             yield {"application": opened, "operations": operations, "gate": gate, "closing": closing}
 
@@ -101,6 +102,13 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
     app.state.instruments = instruments
     app.state.closing = closing
     return app
+
+
+async def _check_keys(settings: Settings) -> None:
+    """Refuse to serve everybody what somebody has made keys for. Raises `AuthenticationSettingsError`."""
+    if settings.keys_in_store is None and (await look_for_keys(settings)).keys_in_store:
+        message = "The store has API keys: set GQL_APP_KEYS_IN_STORE=true, so that they are asked for, or false."
+        raise AuthenticationSettingsError(message)
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

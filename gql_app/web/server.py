@@ -28,7 +28,7 @@ from gql_app.settings import Posture, Settings
 from gql_app.telemetry.logs import logged
 from gql_app.vault.vault import make_vault
 from gql_app.web.app import create_app
-from gql_app.web.auth.setup import AuthenticationSettingsError, authenticates, describe_authentication
+from gql_app.web.auth.setup import AuthenticationSettingsError, authenticates, describe_authentication, look_for_keys
 from gql_app.web.closing import Closing
 from gql_app.web.connections import HttpProtocol, WebSocketProtocol
 from gql_app.web.hosts import is_loopback
@@ -116,6 +116,7 @@ def serve(settings: Settings, *, tools: Sequence[Tool] = (), out: TextIO = sys.s
 
 def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) -> int:
     try:
+        settings = asyncio.run(look_for_keys(settings))
         check_exposure(settings)
         make_registry(settings, tools)
         make_vault(settings)

@@ -1,5 +1,6 @@
 """`gql-app keys`, and what `serve` says of settings that are not safe."""
 
+import asyncio
 import json
 import stat
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import pytest
 from gql_app.cli.main import main
 from tests.support.cli import Finished
 from tests.support.cli import gql_app as run_process
+from tests.support.server import server_process
+from tests.support.tokens import bearer
 
 Keys = Callable[..., Finished]
 
@@ -111,3 +114,60 @@ def test_a_server_does_not_start_with_settings_that_are_not_safe(
     assert (refused.code, refused.out) == (2, "")
     assert message in refused.err
     assert "Traceback" not in refused.err
+
+
+def test_keys_stand_in_a_store_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: Keys) -> None:
+    monkeypatch.delenv("GQL_APP_KEYS_FILE")
+    monkeypatch.setenv("GQL_APP_STORE", f"sqlite:///{tmp_path}/runs.db")
+
+    first = keys("create", "--name", "one", "--namespace", "team-a", "--expires", "30d")
+    second = keys("create", "--name", "two")
+    told = sorted(keys("list", "--json").output, key=lambda key: key["name"])
+    revoked = keys("revoke", told[0]["id"])
+    unknown = keys("revoke", "0123456789ab")
+
+    assert first.out.startswith("gqlapp_")
+    assert "It is the first key of the store" in first.err
+    assert "first" not in second.err
+    assert [(key["name"], key["namespace"]) for key in told] == [("one", "team-a"), ("two", "default")]
+    assert (revoked.code, revoked.out) == (0, f"{told[0]['id']} revoked\n")
+    assert (unknown.code, "There is no key '0123456789ab' in the store" in unknown.err) == (1, True)
+    assert "has been revoked" in keys("list").out
+
+
+def test_what_is_written_comes_before_the_environment(tmp_path: Path, keys: Keys) -> None:
+    store = f"sqlite:///{tmp_path}/runs.db"
+    keys("create", "--name", "in the file")
+
+    keys("create", "--name", "in the store", "--store", store)
+
+    assert [key["name"] for key in keys("list", "--json").output] == ["in the file"]
+    assert [key["name"] for key in keys("list", "--json", "--store", store).output] == ["in the store"]
+    assert keys("list", "--store", "postgresql://me:secret@127.0.0.1:1/a").code == 1
+
+
+def test_a_server_lets_in_keys_of_its_store_and_ends_what_was_begun_with_those_that_are_revoked(
+    tmp_path: Path, keys: Keys
+) -> None:
+    store = f"sqlite:///{tmp_path}/runs.db"
+    token = keys("create", "--name", "ci", "--store", store).out.strip()
+    query = {"query": "{ workflows { nodes { id } } }"}
+
+    with server_process("--store", store, "--host", "0.0.0.0") as server, server.client() as client:
+        nobody = client.post("/graphql", json=query)
+        somebody = client.post("/graphql", json=query, headers=bearer(token))
+        [key] = keys("list", "--json", "--store", store).output
+
+        async def watch() -> tuple[int, str]:
+            async with server.socket(additional_headers=bearer(token)) as socket:
+                await asyncio.to_thread(keys, "revoke", key["id"], "--store", store)
+                return await socket.closed()
+
+        closed = asyncio.run(watch())
+        refused = client.post("/graphql", json=query, headers=bearer(token))
+
+    assert "API keys in the store" in server.greeting
+    assert "UNAUTHENTICATED" in nobody.text
+    assert "errors" not in somebody.json()
+    assert closed == (4403, "Forbidden: The API key has been revoked.")
+    assert "has been revoked" in refused.text

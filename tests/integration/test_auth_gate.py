@@ -10,10 +10,10 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from gql_app.core.access import ANYBODY, Identity, Scope
-from gql_app.files.watched import WatchedFile
 from gql_app.settings import Settings
 from gql_app.web.auth.endings import Endings
-from gql_app.web.auth.gate import DeadKeyError, TokenGate, UnknownKeyError, read_key_table
+from gql_app.web.auth.gate import DeadKeyError, TokenGate, UnknownKeyError
+from gql_app.web.auth.key_sources import FileKeys
 from gql_app.web.auth.setup import AuthenticationSettingsError, make_gate
 from gql_app.web.gate import Gate, UnauthenticatedError
 from tests.support.tokens import AUDIENCE, ISSUER, add_key, bearer, issuer
@@ -128,7 +128,7 @@ async def test_who_holds_a_key_is_let_go_when_it_expires(path: Path) -> None:
     end = datetime.now(UTC) + timedelta(hours=1)
     now = end - timedelta(seconds=1)
     token = add_key(path, expires_at=end)
-    gate = TokenGate(keys=WatchedFile(path, read_key_table), tokens=None, now=lambda: now)
+    gate = TokenGate(keys=[FileKeys(path)], tokens=None, now=lambda: now)
     async with gate.opened():
         waiting = asyncio.create_task(gate.until_invalid(await gate.admit(connection(token))))
 

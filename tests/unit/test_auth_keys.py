@@ -12,8 +12,8 @@ from gql_app.core.access import Scope, parse_namespace
 from gql_app.core.ids import Namespace
 from gql_app.files.private import PrivateFileError
 from gql_app.files.watched import WatchedFile
-from gql_app.web.auth.gate import read_key_table
 from gql_app.web.auth.key_file import read_keys
+from gql_app.web.auth.key_sources import read_key_table
 from gql_app.web.auth.key_writer import change_keys
 from gql_app.web.auth.keys import NewKey, key_id_of, make_key
 from tests.support.tokens import add_key

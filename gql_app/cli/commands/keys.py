@@ -1,50 +1,35 @@
 """`gql-app keys`: makes, lists and revokes API keys."""
 
 import argparse
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
 from gql_app.cli.expiry import parse_expiry
 from gql_app.cli.failures import CommandError, ExitCode
+from gql_app.cli.key_places import KeyPlace, find_place
 from gql_app.cli.output import say, tell, to_json
-from gql_app.cli.settings import load_settings
 from gql_app.cli.table import align
 from gql_app.core.access import Scope, parse_namespace
 from gql_app.core.values import Json
-from gql_app.files.private import PrivateFileError
-from gql_app.web.auth.key_file import read_keys
-from gql_app.web.auth.key_writer import change_keys
 from gql_app.web.auth.keys import MAXIMUM_NAME, ApiKey, make_key
 
 _USUAL = (Scope.READ, Scope.WRITE)
 
 
 def main(options: argparse.Namespace) -> int:
-    """Do what is asked with the file of keys."""
-    path = _path(options)
-    try:
-        match options.action:
-            case "create":
-                return _create(path, options)
-            case "list":
-                return _list(path, as_json=options.json)
-            case _:
-                return _revoke(path, options.id)
-    except PrivateFileError as error:
-        raise CommandError(str(error)) from None
+    """Do what is asked with the keys of a file or a store."""
+    place = find_place(options)
+    match options.action:
+        case "create":
+            return _create(place, options)
+        case "list":
+            return _list(place, as_json=options.json)
+        case _:
+            return _revoke(place, options.id)
 
 
-def _path(options: argparse.Namespace) -> Path:
-    name = load_settings(keys_file=options.keys_file).keys_file
-    if not name:
-        raise CommandError("Say where the keys stand: --keys-file FILE, or GQL_APP_KEYS_FILE.", ExitCode.INVALID)
-    return Path(name)
-
-
-def _create(path: Path, options: argparse.Namespace) -> int:
+def _create(place: KeyPlace, options: argparse.Namespace) -> int:
     now = datetime.now(UTC).replace(microsecond=0)
     name: str = options.name
     if not (name.isprintable() and 1 <= len(name) <= MAXIMUM_NAME):
@@ -57,18 +42,20 @@ def _create(path: Path, options: argparse.Namespace) -> int:
         raise CommandError(str(error), ExitCode.INVALID) from None
     scopes = tuple(dict.fromkeys(map(Scope, options.scope))) or _USUAL
     made = make_key(name=name, namespace=namespace, scopes=scopes, created_at=now, expires_at=expires_at)
-    change_keys(path, lambda keys: [*keys, made.kept])
+    more = place.add(made.kept)
     say(made.text)
     tell(f"Key {made.kept.id} for namespace {namespace!r}, {_end(made.kept)}. It is not shown again.")
+    if more is not None:
+        tell(more)
     return ExitCode.OK
 
 
-def _list(path: Path, *, as_json: bool) -> int:
-    keys = read_keys(path)
+def _list(place: KeyPlace, *, as_json: bool) -> int:
+    keys = place.read()
     if as_json:
         say(to_json([_plain(key) for key in keys]))
     elif not keys:
-        tell(f"There are no keys in {path}.")
+        tell(f"There are no keys in {place.name}.")
     else:
         rows = [("ID", "NAME", "NAMESPACE", "SCOPES", "CREATED", "STATE")]
         now = datetime.now(UTC)
@@ -80,17 +67,9 @@ def _list(path: Path, *, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _revoke(path: Path, key_id: str) -> int:
-    now = datetime.now(UTC).replace(microsecond=0)
-
-    def revoke(keys: Sequence[ApiKey]) -> list[ApiKey]:
-        if all(key.id != key_id for key in keys):
-            raise CommandError(f"There is no key {key_id!r} in {path}; see `gql-app keys list`.")
-        return [
-            msgspec.structs.replace(key, revoked_at=key.revoked_at or now) if key.id == key_id else key for key in keys
-        ]
-
-    change_keys(path, revoke)
+def _revoke(place: KeyPlace, key_id: str) -> int:
+    if not place.revoke(key_id, datetime.now(UTC).replace(microsecond=0)):
+        raise CommandError(f"There is no key {key_id!r} in {place.name}; see `gql-app keys list`.")
     say(f"{key_id} revoked")
     return ExitCode.OK
 

@@ -15,6 +15,7 @@ def main(options: argparse.Namespace) -> int:
         tools=tuple(options.tools),
         posture=options.posture,
         keys_file=options.keys_file,
+        keys_in_store=options.keys_store,
         insecure=options.insecure,
         store=options.store,
         role=options.role,

@@ -76,7 +76,7 @@ async def opened_database(
         if reads:
             await database.read(lambda connection: versions.check(connection, database.name))
         else:
-            await prepare(database, migrate=False)
+            await prepare(database, migrate=settings.migrate)
         if alone and isinstance(database, SqliteDatabase):
             stack.enter_context(locked_file(database.name, database.path))
         yield database

@@ -3,13 +3,15 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gql_app.bootstrap import MEMORY, key_records
 from gql_app.core.access import parse_namespace
 from gql_app.files.private import PrivateFileError
-from gql_app.files.watched import WatchedFile
 from gql_app.settings import Settings
-from gql_app.web.auth.gate import TokenGate, read_key_table
-from gql_app.web.auth.issuers import KeysOfFile, KeySource, PublishedKeys, fetch, read_public_keys, read_secret
+from gql_app.web.auth.gate import TokenGate
+from gql_app.web.auth.issuers import KeysOfFile, PublishedKeys, fetch, read_public_keys, read_secret
+from gql_app.web.auth.issuers import KeySource as SignatureKeySource
 from gql_app.web.auth.jwts import ASYMMETRIC, SYMMETRIC, TokenReader, TokenRules
+from gql_app.web.auth.key_sources import FileKeys, KeySource, StoredKeys
 from gql_app.web.gate import Gate
 from gql_app.web.hosts import is_loopback
 
@@ -20,7 +22,18 @@ class AuthenticationSettingsError(Exception):
 
 def authenticates(settings: Settings) -> bool:
     """Tell whether the service asks who comes."""
-    return bool(settings.keys_file or _key_sources(settings))
+    return bool(settings.keys_file or settings.keys_in_store or _key_sources(settings))
+
+
+async def look_for_keys(settings: Settings) -> Settings:
+    """Say whether the keys in the store let in, unless that is said: they do if there are any.
+
+    A store that somebody gave keys is not served to everybody. Raises what opening the store does.
+    """
+    if settings.keys_in_store is not None or settings.store == MEMORY:
+        return settings
+    async with key_records(settings) as records:
+        return settings.model_copy(update={"keys_in_store": bool(await records.read())})
 
 
 def make_gate(settings: Settings) -> Gate:
@@ -28,7 +41,9 @@ def make_gate(settings: Settings) -> Gate:
     if not authenticates(settings):
         return Gate()
     try:
-        keys = WatchedFile(Path(settings.keys_file), read_key_table) if settings.keys_file else None
+        keys: list[KeySource] = [FileKeys(Path(settings.keys_file))] if settings.keys_file else []
+        if settings.keys_in_store:
+            keys.append(_stored_keys(settings))
         return TokenGate(keys=keys, tokens=_make_reader(settings) if _key_sources(settings) else None)
     except PrivateFileError as error:
         raise AuthenticationSettingsError(str(error)) from None
@@ -37,8 +52,16 @@ def make_gate(settings: Settings) -> Gate:
 def describe_authentication(settings: Settings) -> str:
     """Say in a few words who is let in."""
     ways = [f"API keys in {settings.keys_file}"] if settings.keys_file else []
+    ways += ["API keys in the store"] if settings.keys_in_store else []
     ways += [f"JWTs of {settings.jwt_issuer}"] if _key_sources(settings) else []
     return " and ".join(ways) or "everybody"
+
+
+def _stored_keys(settings: Settings) -> StoredKeys:
+    if settings.store == MEMORY:
+        message = "Runs are kept in memory, where no API keys are: name a store that has some with --store."
+        raise AuthenticationSettingsError(message)
+    return StoredKeys(lambda: key_records(settings.model_copy(update={"store_connections": 1})))
 
 
 def _key_sources(settings: Settings) -> list[str]:
@@ -78,7 +101,7 @@ def _make_rules(settings: Settings) -> TokenRules:
     )
 
 
-def _make_source(settings: Settings) -> KeySource:
+def _make_source(settings: Settings) -> SignatureKeySource:
     if settings.jwt_key_file:
         return KeysOfFile(Path(settings.jwt_key_file), read_public_keys)
     if settings.jwt_secret_file:
