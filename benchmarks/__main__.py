@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.figure import CannotMeasureError, Figure, table
 
-NAMES: Final = ("engine", "graphql", "langgraph", "memory", "service", "subscribers")
+NAMES: Final = ("dbos", "durable", "engine", "graphql", "langgraph", "memory", "scale", "service", "subscribers")
 
 
 def main(names: Sequence[str]) -> int:

@@ -29,14 +29,11 @@ class ElectedExecutor:
         self._executor: AsyncioExecutor | None = None
         self._lease: Lease | None = None
         self._ruling: asyncio.Task[None] | None = None
+        self.leading: Final = asyncio.Event()
+        """Whether this process executes runs at the moment."""
         self._ready = asyncio.Event()
         """Whether the runs that had not ended are taken over."""
         self._accepting = True
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process executes runs at the moment."""
-        return self._executor is not None
 
     async def open(self, *, stands_by: bool, executes: bool = True) -> None:
         """Begin. A process that does not stand by leads from now on: raises `StoreInUseError` if another one does."""
@@ -121,10 +118,12 @@ class ElectedExecutor:
     def _begin(self, lease: Lease) -> None:
         self._lease = lease
         self._executor = self._make()
+        self.leading.set()
 
     async def _step_down(self, lease: Lease) -> None:
         """Drop everything: nothing of it counts any more."""
         self._ready.clear()
+        self.leading.clear()
         executor, self._executor, self._lease = self._executor, None, None
         if executor is not None:
             await executor.abandon()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_, union_all
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from gql_app.core.errors import InvalidCursorError
@@ -47,7 +47,11 @@ class Listing:
         self._namespace = namespace
         self._query = query
         by_name = query.order.field is RunOrderField.NAME
-        self._column: KeyedColumnElement[Json] = runs.c.name if by_name else runs.c.created_at
+        self._labels = {run_labels.alias(): label for label in query.filter.labels.items()}
+        # Labels stand in the order of creation, too: a list by one of them walks these.
+        walked = next(iter(self._labels), runs)
+        self._column: KeyedColumnElement[Json] = runs.c.name if by_name else walked.c.created_at
+        self._run_id: KeyedColumnElement[Json] = runs.c.run_id if by_name else walked.c.run_id
         self._descends = query.order.descending is not query.backward
         """Whether the page is filled from above."""
 
@@ -93,7 +97,7 @@ class Listing:
     def _part(
         self, status: RunStatus | None, conditions: Sequence[ColumnElement[bool]], limit: int, *, descends: bool
     ) -> AnySelect:
-        order = [self._column, runs.c.run_id]
+        order = [self._column, self._run_id]
         found = select(*runs.c, LAST).where(runs.c.namespace == self._namespace, *conditions)
         if status is not None:
             found = found.where(runs.c.status == status.value)
@@ -108,25 +112,16 @@ class Listing:
             found = found.where(runs.c.created_at >= microseconds(wanted.created_after))
         if wanted.created_before is not None:
             found = found.where(runs.c.created_at < microseconds(wanted.created_before))
-        for name, value in wanted.labels.items():
-            label = run_labels.alias()
-            found = found.join(
-                label,
-                and_(
-                    label.c.namespace == self._namespace,
-                    label.c.name == name,
-                    label.c.value == value,
-                    label.c.created_at == runs.c.created_at,
-                    label.c.run_id == runs.c.run_id,
-                ),
-            )
+        for label, (name, value) in self._labels.items():
+            is_it = (label.c.namespace == self._namespace, label.c.name == name, label.c.value == value)
+            found = found.where(*is_it, label.c.created_at == runs.c.created_at, label.c.run_id == runs.c.run_id)
         return found
 
     def _beyond(self, position: RunPosition | None, *, ahead: bool, at_it: bool = False) -> ColumnElement[bool] | None:
         """Say that a run stands behind a position in the list (`ahead`) or before it, or perhaps at it."""
         if position is None:
             return None
-        place = tuple_(self._column, runs.c.run_id)
+        place = tuple_(self._column, self._run_id)
         there = tuple_(
             literal(self._value(position), self._column.type), literal(str(position.run_id), runs.c.run_id.type)
         )
