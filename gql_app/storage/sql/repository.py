@@ -1,6 +1,7 @@
 """The store on a disk: runs survive the process, and several processes can share them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -60,6 +61,7 @@ class SqlRunRepository:
         self._ledger = Ledger(clock=clock, settings=settings, wakeups=self._wakeups, shared=elections.stands_by)
         self._journal: Journal[WriteEntry] = Journal(database, self._ledger)
         self._lease: HeldLease | None = None
+        self._appending: Counter[RunId] = Counter()
 
     @property
     def shared(self) -> bool:
@@ -116,12 +118,17 @@ class SqlRunRepository:
             rows=rows,
             size=size_of(rows, values),
         )
+        self._appending[run_id] += 1
         try:
             await self._write(entry)
         except LeaseLostError:
             if self._lease is not None and self._lease.epoch == entry.epoch:
                 self._lease.lose()
             raise
+        finally:
+            self._appending[run_id] -= 1
+            if not self._appending[run_id]:
+                del self._appending[run_id]
 
     async def delete(self, namespace: Namespace, run_id: RunId) -> None:
         """Remove a run that has ended; whoever watches it is told."""
@@ -146,7 +153,8 @@ class SqlRunRepository:
         """Read up to `limit` events after the sequence `after`, in order."""
         await self._expire()
         recent = self._wakeups.recent.read(namespace, run_id, after, limit)
-        if recent is not None:
+        # What is committed at this moment may have been read already: then it must not be gone at the next look.
+        if recent is not None and run_id not in self._appending:
             return recent
         wanted = (
             select(events.c.data)
