@@ -6,8 +6,6 @@ LangGraph has an environment and a process of its own, and a round of it alterna
 import asyncio
 import json
 import subprocess
-import sys
-import venv
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,12 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.engine import CHAIN_NODES, Case, Engine, best, chains_case, fan_out_case
+from benchmarks.environments import DIRECTORY, prepare
 from benchmarks.figure import CannotMeasureError, Figure
 
-DIRECTORY: Final = Path(__file__).resolve().parent
-ENVIRONMENT: Final = DIRECTORY / ".environments" / "langgraph"
-REQUIREMENTS: Final = DIRECTORY / "langgraph_requirements.txt"
-INSTALL_SECONDS: Final = 300
 ANSWER_SECONDS: Final = 60.0
 
 Perform = Callable[[str], Awaitable[float]]
@@ -41,23 +36,7 @@ FULL: Final = Sizes()
 
 def figures() -> list[Figure]:
     """Measure, and tell what became of the targets."""
-    prepare()
-    return asyncio.run(_measure_both(FULL))
-
-
-def prepare() -> None:
-    """Make the environment, unless it is there with what is required. Raises `CannotMeasureError`."""
-    installed, required = ENVIRONMENT / "installed.txt", REQUIREMENTS.read_text()
-    if installed.is_file() and installed.read_text() == required:
-        return
-    print("  making an environment with LangGraph …", file=sys.stderr, flush=True)
-    venv.create(ENVIRONMENT, clear=True, with_pip=True)
-    install = [str(_python()), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "-r", str(REQUIREMENTS)]
-    try:
-        subprocess.run(install, check=True, timeout=INSTALL_SECONDS)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise CannotMeasureError(f"LangGraph cannot be installed: {error}") from None
-    installed.write_text(required)
+    return asyncio.run(_measure_both(FULL, prepare("langgraph")))
 
 
 async def measure(sizes: Sizes, peer: Perform) -> dict[str, float]:
@@ -95,18 +74,18 @@ def _keep_best(times: dict[str, float], case: Case, mine: float, theirs: float) 
         times[name] = min(taken, times.get(name, taken))
 
 
-async def _measure_both(sizes: Sizes) -> list[Figure]:
-    async with _langgraph(sizes) as peer:
+async def _measure_both(sizes: Sizes, python: Path) -> list[Figure]:
+    async with _langgraph(sizes, python) as peer:
         return compare(sizes, await measure(sizes, peer))
 
 
 @asynccontextmanager
-async def _langgraph(sizes: Sizes) -> AsyncIterator[Perform]:
+async def _langgraph(sizes: Sizes, python: Path) -> AsyncIterator[Perform]:
     """Start the process that runs LangGraph; it ends with the block."""
     worker = DIRECTORY / "langgraph_worker.py"
     process = await asyncio.create_subprocess_exec(
         # Isolated: the module beside the worker must not be taken for the library of the same name.
-        *(_python(), "-I", worker, str(sizes.chains), str(CHAIN_NODES), str(sizes.fan_out)),
+        *(python, "-I", worker, str(sizes.chains), str(CHAIN_NODES), str(sizes.fan_out)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -133,7 +112,3 @@ async def _langgraph(sizes: Sizes) -> AsyncIterator[Perform]:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-def _python() -> Path:
-    return ENVIRONMENT / ("Scripts" if sys.platform == "win32" else "bin") / "python"
