@@ -41,13 +41,16 @@ def figures(sizes: Sizes = FULL) -> list[Figure]:
 
 async def _measure(kind: str, sizes: Sizes, python: Path) -> list[Figure]:
     ours, theirs = 0.0, 0.0
-    async with store(kind) as address, store(kind) as other:
-        async with application(Settings(store=address, migrate=True)) as opened:
-            await executor_of(opened).leading.wait()
-            await _perform(opened, sizes.clients, sizes.clients)
-            for _ in range(sizes.rounds):
-                ours = max(ours, await _perform(opened, sizes.ours, sizes.clients))
-                theirs = max(theirs, await asyncio.to_thread(_let_perform, python, other, sizes))
+    async with (
+        store(kind) as address,
+        store(kind) as other,
+        application(Settings(store=address, migrate=True)) as opened,
+    ):
+        await executor_of(opened).leading.wait()
+        await _perform(opened, sizes.clients, sizes.clients)
+        for _ in range(sizes.rounds):
+            ours = max(ours, await _perform(opened, sizes.ours, sizes.clients))
+            theirs = max(theirs, await asyncio.to_thread(_let_perform, python, other, sizes))
     what = f"chains of 3 from {sizes.clients} clients"
     return [
         Figure(name=f"{kind}: {what}, DBOS", value=theirs, unit="runs/s"),

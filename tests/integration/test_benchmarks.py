@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from benchmarks import engine, graphql, langgraph, memory, service, subscribers
+from benchmarks import durable, engine, graphql, langgraph, memory, scale, service, subscribers
 from benchmarks.__main__ import NAMES, main
 from benchmarks.figure import Figure, table
+from tests.support.requirements import require_postgres
 
 
 def names(figures: list[Figure]) -> list[str]:
@@ -73,6 +74,22 @@ def test_requests_are_measured_beside_a_bare_endpoint_that_answers_the_same() ->
 
     assert [figure.at_most for figure in figures if figure.target] == [5, 4.5, 4.5, 50]
     assert len(names(figures)) == 13
+
+
+def test_what_durability_costs_is_measured_on_every_database() -> None:
+    require_postgres()
+
+    figures = durable.figures(durable.Sizes(runs=2, nodes=2, rounds=1, commits=2))
+
+    assert [figure.at_most for figure in figures if figure.target] == [3, 4] * 2
+
+
+def test_a_store_that_holds_much_is_measured_on_every_database() -> None:
+    require_postgres()
+
+    figures = scale.figures(scale.Sizes(finished=5, unfinished=2, lists=1))
+
+    assert [figure.at_most for figure in figures if figure.target] == [5, 300, 3] * 2
 
 
 def test_a_table_tells_figures_targets_and_what_became_of_them() -> None:

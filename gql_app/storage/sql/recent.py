@@ -55,6 +55,11 @@ class RecentEvents:
         start = after - tail.first + 1
         return tail.events[start : start + limit]
 
+    def last(self, run_id: RunId) -> int | None:
+        """Tell the last sequence of a run of which something is known."""
+        tail = self._tails.get(run_id)
+        return None if tail is None else tail.first + len(tail.events) - 1
+
     def drop(self, run_id: RunId) -> None:
         """Forget a run."""
         tail = self._tails.pop(run_id, None)

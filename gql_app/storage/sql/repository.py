@@ -1,7 +1,6 @@
 """The store on a disk: runs survive the process, and several processes can share them."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -61,7 +60,6 @@ class SqlRunRepository:
         self._ledger = Ledger(clock=clock, settings=settings, wakeups=self._wakeups, shared=elections.stands_by)
         self._journal: Journal[WriteEntry] = Journal(database, self._ledger)
         self._lease: HeldLease | None = None
-        self._appending: Counter[RunId] = Counter()
 
     @property
     def shared(self) -> bool:
@@ -118,17 +116,12 @@ class SqlRunRepository:
             rows=rows,
             size=size_of(rows, values),
         )
-        self._appending[run_id] += 1
         try:
             await self._write(entry)
         except LeaseLostError:
             if self._lease is not None and self._lease.epoch == entry.epoch:
                 self._lease.lose()
             raise
-        finally:
-            self._appending[run_id] -= 1
-            if not self._appending[run_id]:
-                del self._appending[run_id]
 
     async def delete(self, namespace: Namespace, run_id: RunId) -> None:
         """Remove a run that has ended; whoever watches it is told."""
@@ -153,8 +146,7 @@ class SqlRunRepository:
         """Read up to `limit` events after the sequence `after`, in order."""
         await self._expire()
         recent = self._wakeups.recent.read(namespace, run_id, after, limit)
-        # What is committed at this moment may have been read already: then it must not be gone at the next look.
-        if recent is not None and run_id not in self._appending:
+        if recent is not None:
             return recent
         wanted = (
             select(events.c.data)
@@ -166,7 +158,10 @@ class SqlRunRepository:
         data = await self._database.read(lambda connection: [row.data for row in connection.execute(wanted)])
         if not data:
             await self._summary(namespace, run_id)
-        return read_events(run_id, after, data)
+        found = read_events(run_id, after, data)
+        # What is committed at this moment but not known here yet must not be shown: the next look would not find it.
+        last = self._wakeups.recent.last(run_id)
+        return found if last is None or not found or found[-1].sequence <= last else found[: last - after]
 
     async def wait(self, namespace: Namespace, run_id: RunId, *, after: int) -> None:
         """Return once there are events after `after`, or the run has ended."""
