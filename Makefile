@@ -59,8 +59,8 @@ bench: setup ## Measure and print the numbers
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: soak
-soak: setup ## Run the property tests with fresh random examples, many more of them
-	GQL_APP_SOAK=1 $(BIN)/pytest -m hypothesis $(PYTEST_ARGS)
+soak: setup ## Run the property, crash and simulation tests with many more examples, kills and seeds
+	GQL_APP_SOAK=1 $(BIN)/pytest -m "hypothesis or crash or simulation" $(PYTEST_ARGS)
 
 .PHONY: lock
 lock: setup ## Lock the newest dependencies that pyproject.toml admits

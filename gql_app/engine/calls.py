@@ -22,6 +22,7 @@ from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import AttemptErred, AttemptStopped, AttemptSucceeded, Signal
 from gql_app.core.values import NULL, Json, Value
 from gql_app.engine.failures import as_failure
+from gql_app.engine.loading import load_value
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.engine.threads import run_in_thread
 from gql_app.ports import Clock, Evaluator, RunRepository, Secrets, Tool, ToolContext, Tools
@@ -272,7 +273,7 @@ async def resolve(template: Template, run: WorkflowRun, repository: RunRepositor
     if not template.expressions:
         return template.prepare({})
     stored = {
-        value.sha256: await repository.value(run.namespace, run.run_id, value.sha256)
+        value.sha256: await load_value(repository, run.namespace, run.run_id, value.sha256)
         for value in values_of(run, template.paths)
         if value.sha256 is not None
     }

@@ -13,6 +13,7 @@ from gql_app.ports import ExecutorLoad, Lease, Letter, RunRepository
 
 logger: Final = logging.getLogger(__name__)
 
+LETTER_TRIES: Final = 20
 RETRY_SECONDS: Final = 1.0
 """Between attempts to read what there is to do, while the store is in trouble."""
 
@@ -33,6 +34,8 @@ class ElectedExecutor:
         """Whether this process executes runs at the moment."""
         self._ready = asyncio.Event()
         """Whether the runs that had not ended are taken over."""
+        self._doubt = asyncio.Event()
+        """Whether there may be a run that nobody was told to start."""
         self._accepting = True
 
     async def open(self, *, stands_by: bool, executes: bool = True) -> None:
@@ -48,6 +51,10 @@ class ElectedExecutor:
         self._check_open()
         if self._executor is not None:
             await self._executor.start(namespace, run_id)
+
+    def look_again(self) -> None:
+        """Hear that a run may be stored that nobody was told to start."""
+        self._doubt.set()
 
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
         """Tell a run something; returns once what follows is stored, or the letter to the executor."""
@@ -134,17 +141,33 @@ class ElectedExecutor:
     async def _work(self) -> None:
         executor = self._executor
         assert executor is not None
-        await self._take_over(executor)
-        self._ready.set()
+        self._doubt.set()
         while True:
             try:
+                if self._doubt.is_set():
+                    await self._take_over(executor)
+                    self._ready.set()
                 await self._read_letters(executor)
-                await self._repository.wait_for_letters()
+                await self._until_news()
             except StoreUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
 
+    async def _until_news(self) -> None:
+        """Wait for letters, or for doubt whether every run was started."""
+        letters = asyncio.create_task(self._repository.wait_for_letters())
+        doubt = asyncio.create_task(self._doubt.wait())
+        try:
+            await asyncio.wait([letters, doubt], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (letters, doubt):
+                task.cancel()
+            await asyncio.wait([letters, doubt])
+        if not letters.cancelled():
+            letters.result()
+
     async def _take_over(self, executor: AsyncioExecutor) -> None:
         """Go on with every run that has not ended. One that cannot be read keeps no other from it."""
+        self._doubt.clear()
         for namespace, run_id in await self._unfinished():
             await self._start(executor, namespace, run_id)
 
@@ -177,11 +200,23 @@ class ElectedExecutor:
 
     async def _obey(self, executor: AsyncioExecutor, letter: Letter) -> None:
         """Do what a letter says. It is read again if this process ends before it is thrown away: that does no harm."""
-        await self._start(executor, letter.namespace, letter.run_id)
-        if letter.signal is None:
-            return
+        for _ in range(LETTER_TRIES):
+            await self._start(executor, letter.namespace, letter.run_id)
+            if letter.signal is None:
+                return
+            try:
+                await executor.signal(letter.namespace, letter.run_id, letter.signal)
+            except WorkflowNotFoundError:
+                if await self._has_ended(letter):
+                    return
+            else:
+                return
+            # Its driver failed, and takes it over again in a moment.
+            await asyncio.sleep(RETRY_SECONDS)
+        logger.error("Run %s could not be told %s.", letter.run_id, letter.signal)
+
+    async def _has_ended(self, letter: Letter) -> bool:
         try:
-            await executor.signal(letter.namespace, letter.run_id, letter.signal)
+            return (await self._repository.summary(letter.namespace, letter.run_id)).status.final
         except WorkflowNotFoundError:
-            # It has ended meanwhile.
-            return
+            return True

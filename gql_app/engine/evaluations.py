@@ -14,6 +14,7 @@ from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import Evaluate, Evaluated, EvaluationTarget, Signal
 from gql_app.core.values import Json
 from gql_app.engine.failures import as_failure
+from gql_app.engine.loading import load_value
 from gql_app.engine.outputs import as_value, encode_output
 from gql_app.ports import Evaluator, RunRepository
 
@@ -53,7 +54,8 @@ class Evaluations:
         values = [node.output for node in self._sinks()] if formula is None else values_of(self._run, formula.paths)
         missing = {value.sha256 for value in values if value.sha256 is not None} - self._fresh.keys()
         if missing:
-            self._go_on(self._fetch_and_evaluate(command, formula, missing))
+            # A copy: what is fresh now is stored, and no longer fresh, before the rest has been read.
+            self._go_on(self._fetch_and_evaluate(command, formula, missing, dict(self._fresh)))
         else:
             self._evaluate(command, formula, self._fresh)
 
@@ -87,13 +89,12 @@ class Evaluations:
         return [run.nodes[i] for i, dependents in enumerate(run.topology.dependents) if not dependents]
 
     async def _fetch_and_evaluate(
-        self, command: Evaluate, formula: Expression | Template | None, missing: set[str]
+        self, command: Evaluate, formula: Expression | Template | None, missing: set[str], stored: dict[str, bytes]
     ) -> None:
         run = self._run
-        stored = dict(self._fresh)
         try:
             for sha256 in sorted(missing):
-                stored[sha256] = await self._repository.value(run.namespace, run.run_id, sha256)
+                stored[sha256] = await load_value(self._repository, run.namespace, run.run_id, sha256)
         except Exception as error:
             logger.exception("A value of run %s could not be read.", run.run_id)
             self._refuse(command, error)

@@ -185,8 +185,11 @@ class AsyncioExecutor:
             if driver is not None:
                 self.monitor.taken_over(driver.run)
                 await driver.drive()
-        except Exception:
-            logger.exception("Run %s could not be cancelled.", run_id)
+        except Exception as error:
+            if isinstance(error, StoreUnavailableError):
+                logger.warning("Run %s could not be cancelled: %s", run_id, error)
+            else:
+                logger.exception("Run %s could not be cancelled.", run_id)
             self._let_go(run_id)
             if not self.closing and self._line.enter(namespace, run_id):
                 self._turn_has_come(namespace, run_id)

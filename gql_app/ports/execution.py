@@ -66,6 +66,10 @@ class Executor(Protocol):
         """
         ...
 
+    def look_again(self) -> None:
+        """Hear that a run may be stored that nobody was told to start: the store's answer was lost."""
+        ...
+
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
         """Tell a run something; returns once what follows is stored.
 

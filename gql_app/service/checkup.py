@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
@@ -24,7 +25,6 @@ class Checkup:
         self._clock = clock
         self._settings = settings
         self._started_at = clock.now()
-        self._version = version("gql-app")
         self._others: dict[str, Callable[[], str | None]] = {}
 
     def include(self, name: str, examine: Callable[[], str | None]) -> None:
@@ -40,7 +40,7 @@ class Checkup:
         return Health(
             status=HealthStatus.OK if well else HealthStatus.DEGRADED,
             checks=checks,
-            version=self._version,
+            version=_version(),
             uptime_seconds=(self._clock.now() - self._started_at).total_seconds(),
             leftovers=load.leftovers,
         )
@@ -72,6 +72,11 @@ class Checkup:
             logger.exception("The store does not answer.")
             return "It does not answer; the log says why."
         return None
+
+
+@cache
+def _version() -> str:
+    return version("gql-app")
 
 
 def _check(name: str, message: str | None) -> HealthCheck:

@@ -13,6 +13,7 @@ from gql_app.core.errors import (
     InvalidCursorError,
     NotOwnerError,
     OverloadedError,
+    StoreUnavailableError,
     ToolError,
     WorkflowAlreadyFinishedError,
     WorkflowNotFinishedError,
@@ -255,10 +256,15 @@ class WorkflowService:
     async def _launch(self, namespace: Namespace, submission: Submission, key: IdempotencyKey | None) -> RunId:
         if not self._executor.load().accepting:
             raise OverloadedError("The service is shutting down.", 5.0)
-        run_id = await self._repository.create(submission.events, values=submission.values, idempotency=key)
-        if run_id == submission.run_id:
-            self._monitor.submitted(submission.submitted)
-            await self._executor.start(namespace, run_id)
+        try:
+            run_id = await self._repository.create(submission.events, values=submission.values, idempotency=key)
+            if run_id == submission.run_id:
+                self._monitor.submitted(submission.submitted)
+                await self._executor.start(namespace, run_id)
+        except StoreUnavailableError:
+            # It may be stored all the same, and who comes back with the key only finds it.
+            self._executor.look_again()
+            raise
         return run_id
 
     async def _request_cancel(self, namespace: Namespace, run_id: RunId, reason: str | None) -> WorkflowRun:
