@@ -144,8 +144,8 @@ class Turn:
         if not taken_over:
             self._emit(WorkflowStarted(sequence=run.sequence + 1, at=self.now))
         assert run.started_at is not None or run.status is RunStatus.STOPPING
-        if run.started_at is not None and run.status is RunStatus.RUNNING:
-            self._set_timer(TimerKind.WORKFLOW, run.started_at, run.plan.timeout_seconds)
+        # A run whose time is over while nobody had it has timed out, whatever becomes of its nodes.
+        self._workflow_timer()
         if taken_over:
             self._lose_attempts(LostReason.CRASH, signal.draw)
             self._resume_waits()

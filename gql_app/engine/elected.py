@@ -170,6 +170,7 @@ class ElectedExecutor:
         self._doubt.clear()
         for namespace, run_id in await self._unfinished():
             await self._start(executor, namespace, run_id)
+            await asyncio.sleep(0)  # Reading thousands of runs takes time; others have their turn.
 
     async def _unfinished(self) -> Sequence[tuple[Namespace, RunId]]:
         while True:

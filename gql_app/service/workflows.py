@@ -1,9 +1,8 @@
 """The service: every use case of workflows, for one caller's namespace at a time."""
 
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -34,6 +33,7 @@ from gql_app.ports import Clock, Evaluator, Executor, IdempotencyKey, RunReposit
 from gql_app.service.actions import available_actions, nothing_to_retry
 from gql_app.service.answers import AvailableAction, Health, RetryFrom, Update
 from gql_app.service.checkup import Checkup
+from gql_app.service.completion import complete
 from gql_app.service.planner import Planner
 from gql_app.service.reader import RunReader
 from gql_app.service.submission import Submission, make_submission, reusable, reuse
@@ -44,8 +44,6 @@ MAXIMUM_EVENTS: Final = 1_000
 MAXIMUM_KEY: Final = 255
 MAXIMUM_REASON: Final = 2_000
 MAXIMUM_PAGE: Final = 100
-
-T = TypeVar("T")
 
 
 class WorkflowService:
@@ -95,7 +93,7 @@ class WorkflowService:
         planned = await self.validate(namespace, document, input=input)
         submission = self._make_submission(planned, namespace, by)
         key = IdempotencyKey(idempotency_key, planned.fingerprint) if idempotency_key is not None else None
-        return await self.get(namespace, await _complete(self._launch(namespace, submission, key)))
+        return await self.get(namespace, await complete(self._launch(namespace, submission, key)))
 
     async def get(self, namespace: Namespace, run_id: RunId, *, at: int | None = None) -> WorkflowRun:
         """Give a run as it is now, or as it was at the sequence `at`.
@@ -181,7 +179,7 @@ class WorkflowService:
             nodes = reusable(run)
             reuse(submission, nodes)
             submission.values.update(await self._stored(run, [node.output for node in nodes]))
-        return await self.get(namespace, await _complete(self._launch(namespace, submission, None)))
+        return await self.get(namespace, await complete(self._launch(namespace, submission, None)))
 
     async def delete(self, namespace: Namespace, run_id: RunId, *, by: Identity = ANYBODY) -> None:
         """Remove a run that has ended, for good: for an admin, or who submitted it. Whoever watches it is told.
@@ -291,13 +289,3 @@ class WorkflowService:
         """Fetch those of the values that are not inline."""
         wanted = dict.fromkeys(value.sha256 for value in values if value.sha256 is not None)
         return {sha256: await self._repository.value(run.namespace, run.run_id, sha256) for sha256 in wanted}
-
-
-async def _complete(work: Coroutine[None, None, T]) -> T:
-    """Let work come to its end even if the caller goes away meanwhile: a run is stored and started, or neither."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -183,3 +183,32 @@ async def test_a_run_that_is_not_there_is_not_kept() -> None:
             await reader.current(DEFAULT_NAMESPACE, run_id(number))
 
     assert reader.kept[:2] == (0, 0)
+
+
+class BusyRepository(SlowRepository):
+    """A store in which more is appended to the run while it is read."""
+
+    def __init__(self, more: Sequence[RunEvent]) -> None:
+        super().__init__()
+        self._more = list(more)
+
+    async def events(self, namespace: Namespace, run_id: RunId, *, after: int, limit: int) -> Sequence[RunEvent]:
+        events = await super().events(namespace, run_id, after=after, limit=limit)
+        if self._more:
+            event = self._more.pop(0)
+            await self.append(namespace, run_id, event.sequence - 1, [event], values={})
+        return events
+
+
+async def test_an_update_shows_a_run_that_is_not_older_than_its_events() -> None:
+    log = finished_log(nodes=3)
+    repository = BusyRepository(log[2:])
+    reader = RunReader(repository)
+    await repository.create(log[:2], values={})
+
+    told: list[RunEvent] = []
+    while (update := await reader.next_update(DEFAULT_NAMESPACE, run_id(1), after=len(told))) is not None:
+        told += update.events
+        assert update.run.sequence >= update.sequence
+
+    assert told == log
