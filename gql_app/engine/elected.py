@@ -5,7 +5,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gql_app.core.errors import OverloadedError, StoreInUseError, StoreUnavailableError, WorkflowNotFoundError
+from gql_app.core.errors import (
+    LeaseLostError,
+    OverloadedError,
+    StoreInUseError,
+    StoreUnavailableError,
+    WorkflowNotFoundError,
+)
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.signals import CancelRequested, Signal
 from gql_app.engine.executor import AsyncioExecutor
@@ -32,8 +38,9 @@ class ElectedExecutor:
         self._ruling: asyncio.Task[None] | None = None
         self.leading: Final = asyncio.Event()
         """Whether this process executes runs at the moment."""
-        self._ready = asyncio.Event()
-        """Whether the runs that had not ended are taken over."""
+        self._settled = asyncio.Event()
+        """Whether the runs that had not ended are taken over, or are for another process."""
+        self._settled.set()
         self._doubt = asyncio.Event()
         """Whether there may be a run that nobody was told to start."""
         self._accepting = True
@@ -58,13 +65,13 @@ class ElectedExecutor:
 
     async def signal(self, namespace: Namespace, run_id: RunId, signal: Signal) -> None:
         """Tell a run something; returns once what follows is stored, or the letter to the executor."""
-        if self._executor is None and isinstance(signal, CancelRequested):
+        await self._settled.wait()
+        if self._executor is not None:
+            await self._executor.signal(namespace, run_id, signal)
+        elif isinstance(signal, CancelRequested):
             await self._repository.send(namespace, run_id, signal)
-            return
-        await self._ready.wait()
-        if self._executor is None:
+        else:
             raise OverloadedError("The executor of this run is changing.", RETRY_SECONDS)
-        await self._executor.signal(namespace, run_id, signal)
 
     async def join(self, run_id: RunId) -> None:
         """Wait until a run is no longer in flight in this process."""
@@ -108,11 +115,10 @@ class ElectedExecutor:
                 for task in (work, lost):
                     task.cancel()
                 await asyncio.wait([work, lost])
-            if not lost.cancelled():
-                await self._step_down(lease)
-            elif work.exception() is not None:
-                logger.error("The executor has to begin anew.", exc_info=work.exception())
-                await self._step_down(lease)
+            error = None if work.cancelled() else work.exception()
+            if error is not None and not isinstance(error, LeaseLostError):
+                logger.error("The executor has to begin anew.", exc_info=error)
+            await self._step_down(lease)
 
     async def _win(self) -> Lease:
         while True:
@@ -125,13 +131,14 @@ class ElectedExecutor:
     def _begin(self, lease: Lease) -> None:
         self._lease = lease
         self._executor = self._make()
+        self._settled.clear()
         self.leading.set()
 
     async def _step_down(self, lease: Lease) -> None:
         """Drop everything: nothing of it counts any more."""
-        self._ready.clear()
         self.leading.clear()
         executor, self._executor, self._lease = self._executor, None, None
+        self._settled.set()
         if executor is not None:
             await executor.abandon()
         await lease.release()
@@ -146,7 +153,7 @@ class ElectedExecutor:
             try:
                 if self._doubt.is_set():
                     await self._take_over(executor)
-                    self._ready.set()
+                    self._settled.set()
                 await self._read_letters(executor)
                 await self._until_news()
             except StoreUnavailableError:

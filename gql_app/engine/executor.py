@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random as random_numbers
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import Context
 from typing import Final
 
@@ -186,10 +186,9 @@ class AsyncioExecutor:
                 self.monitor.taken_over(driver.run)
                 await driver.drive()
         except Exception as error:
-            if isinstance(error, StoreUnavailableError):
-                logger.warning("Run %s could not be cancelled: %s", run_id, error)
-            else:
-                logger.exception("Run %s could not be cancelled.", run_id)
+            unheard_of = not isinstance(error, StoreUnavailableError)
+            level = logging.ERROR if unheard_of else logging.WARNING
+            logger.log(level, "Run %s could not be cancelled: %s", run_id, error, exc_info=unheard_of)
             self._let_go(run_id)
             if not self.closing and self._line.enter(namespace, run_id):
                 self._turn_has_come(namespace, run_id)
@@ -270,11 +269,10 @@ class AsyncioExecutor:
         """Drop everything at once and write nothing: another process is the executor now."""
         self.closing = True
         self._line.clear()
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await _cancel(list(self._tasks.values()))
+        # What was cancelled before it had begun has not let go of anything.
+        for run_id in list(self._tasks):
+            self._let_go(run_id)
         await self.caller.close()
         self.timers.close()
 
@@ -290,10 +288,13 @@ class AsyncioExecutor:
     async def _join(self) -> None:
         """Wait for all drivers; those that do not end within the stop grace are left."""
         tasks = list(self._tasks.values())
-        if not tasks:
-            return
-        _, pending = await asyncio.wait(tasks, timeout=self._settings.stop_grace_seconds + 1.0)
-        for task in pending:
-            task.cancel()
-        if pending:
-            await asyncio.wait(pending)
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=self._settings.stop_grace_seconds + 1.0)
+            await _cancel(pending)
+
+
+async def _cancel(tasks: Collection["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -145,7 +145,10 @@ class RunRepository(Protocol):
         ...
 
     async def discard(self, letters: Sequence[Letter]) -> None:
-        """Throw letters away that have been dealt with."""
+        """Throw letters away that have been dealt with.
+
+        Raises `LeaseLostError` in a process that is no longer the executor: they are for the next one, too.
+        """
         ...
 
     async def wait_for_letters(self) -> None:

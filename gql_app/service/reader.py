@@ -155,9 +155,9 @@ class RunReader:
             key = (address, after, run.sequence)
             update = self._cached(key)
             if update is None:
+                events = await self._repository.events(*address, after=after, limit=UPDATE_EVENTS)
                 # Not beyond the run as it was read, though there may be more by now.
-                limit = min(UPDATE_EVENTS, run.sequence - after)
-                events = await self._repository.events(*address, after=after, limit=limit)
+                events = events[: run.sequence - after]
                 update = self._cache(key, _make_update(_fitting(events), folded.copy()))
             return update, False
 

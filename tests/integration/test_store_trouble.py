@@ -192,6 +192,7 @@ def test_a_run_that_was_stored_without_an_answer_is_found_by_its_key_and_runs() 
         repository = TroubledRepository()
         service, executor, played = served(repository)
         await executor.open(stands_by=False)
+        await asyncio.sleep(1.0)
         brief = document(written("a"))
 
         repository.loses_answers = True
@@ -199,7 +200,8 @@ def test_a_run_that_was_stored_without_an_answer_is_found_by_its_key_and_runs() 
             await service.submit(DEFAULT_NAMESPACE, brief, idempotency_key="k")
         repository.loses_answers = False
         found = await service.submit(DEFAULT_NAMESPACE, brief, idempotency_key="k")
-        run = await played.finished(found.run_id)
+        async with asyncio.timeout(60.0):
+            run = await played.finished(found.run_id)
 
         assert run.status is RunStatus.COMPLETED
         assert await repository.unfinished() == []

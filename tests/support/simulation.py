@@ -102,7 +102,7 @@ class Simulation:
         self.clients.submit(self.misfortune.runs)
         self.database.odds = self.misfortune.odds
         await self._misfortunes()
-        await self._calm_down()
+        self._calm_down()
         try:
             async with asyncio.timeout(LONGEST):
                 await self.clients.finished()
@@ -178,10 +178,10 @@ class Simulation:
         process.connection.away = False
         self.database.note(f"{process.name} is connected")
 
-    async def _calm_down(self) -> None:
+    def _calm_down(self) -> None:
         self.database.note("calm")
         self.database.odds = Odds()
-        self.clients.calm = True
+        self.clients.calm_at = asyncio.get_running_loop().time()
 
     async def _end(self) -> None:
         await self.clients.gone()

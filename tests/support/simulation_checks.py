@@ -1,20 +1,25 @@
 """What must hold in every simulation, whatever happened."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import pairwise
 
 from gql_app.core.errors import WorkflowNotFoundError
 from gql_app.core.events import TERMINAL_EVENTS, AttemptStarted, NodeCompleted, RunEvent
 from gql_app.core.fold import fold
 from gql_app.core.ids import NodeKey, RunId
+from gql_app.testing.virtual_time import NOON
 from tests.support.simulation_clients import EVERYTHING, Clients
 from tests.support.simulation_process import Calls, Process
 from tests.support.simulation_store import Database
 
+LONGEST_STOP = 40.0
+"""Seconds until a cancel has been heard by whoever executes the run, and has stopped it."""
+
 
 async def check_logs(database: Database, clients: Clients, calls: Calls) -> list[str]:
     """Say which logs, and which calls of tools, break a promise."""
-    faults: list[str] = []
+    faults = [f"epoch {epoch} has the writers {names}" for epoch, names in database.writers.items() if len(names) > 1]
     for namespace, run_id in clients.acknowledged:
         try:
             log = await database.runs.events(namespace, run_id, after=0, limit=EVERYTHING)
@@ -24,6 +29,18 @@ async def check_logs(database: Database, clients: Clients, calls: Calls) -> list
         faults += [f"{run_id} {fault}" for fault in (*_check_log(log), *_check_calls(run_id, log, calls))]
     faults += [f"{key} was called {times} times" for key, times in calls.count.items() if times > 1]
     faults += [f"{key} had the keys {keys}" for key, keys in calls.keys.items() if len(keys) > 1]
+    faults += await _check_cancelled(database, clients)
+    return faults
+
+
+async def _check_cancelled(database: Database, clients: Clients) -> list[str]:
+    """Say which runs went on although a cancel was acknowledged and nothing kept it from being heard."""
+    faults: list[str] = []
+    for namespace, run_id, told_at in clients.cancelled:
+        run = await database.runs.summary(namespace, run_id)
+        latest = NOON + timedelta(seconds=max(told_at, clients.calm_at or 0.0) + LONGEST_STOP)
+        if run.finished_at is None or run.finished_at > latest:
+            faults.append(f"{run_id} was cancelled at {told_at} and went on until {run.finished_at}")
     return faults
 
 

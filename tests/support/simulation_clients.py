@@ -49,7 +49,10 @@ class Clients:
         self._tasks: list[asyncio.Task[None]] = []
         self.acknowledged: list[tuple[Namespace, RunId]] = []
         self.watched: list[Watched] = []
-        self.calm = False
+        self.cancelled: list[tuple[Namespace, RunId, float]] = []
+        """The runs whose cancel was acknowledged, and when."""
+        self.calm_at: float | None = None
+        """When the misfortune stopped."""
 
     def submit(self, runs: int) -> None:
         """Let so many clients come, each with a document of its own."""
@@ -105,6 +108,8 @@ class Clients:
             try:
                 process = self._process()
                 await process.call(process.service.cancel(namespace, run_id, "Enough."))
+                self._database.note(f"the cancel of {run_id[-4:]} is acknowledged")
+                self.cancelled.append((namespace, run_id, asyncio.get_running_loop().time()))
                 return
             except WorkflowAlreadyFinishedError:
                 return
@@ -130,7 +135,7 @@ class Clients:
             process = self._process()
             reading = asyncio.ensure_future(process.call(self._read(process, watched)))
             try:
-                patience = None if self.calm else self._random.choice([None, self._random.random() * 3])
+                patience = None if self.calm_at is not None else self._random.choice([None, self._random.random() * 3])
                 await asyncio.wait([reading], timeout=patience)
             finally:
                 reading.cancel()

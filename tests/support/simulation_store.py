@@ -43,6 +43,8 @@ class Database:
     history: list[str] = field(default_factory=list)
     letters: dict[int, Letter] = field(default_factory=dict)
     letter_ids: "count[int]" = field(default_factory=lambda: count(1))
+    writers: dict[int, set[str]] = field(default_factory=dict)
+    """Who has written in each epoch."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -138,10 +140,7 @@ class Connection:
         lease, writer = self._lease, self._epoch()
 
         async def commit() -> None:
-            if writer is None or writer != self._database.epoch:
-                if lease is not None:
-                    lease.lose()
-                raise LeaseLostError(run_id, writer or 0)
+            self._check_writer(lease, writer, run_id)
             await self._database.runs.append(namespace, run_id, expected_sequence, events, values=values)
             told = ", ".join(f"{event.sequence} {type(event).__name__} {_subject(event)}" for event in events)
             self._database.note(f"{self._name} appended to {run_id[-4:]}: {told}")
@@ -194,7 +193,12 @@ class Connection:
         return await self._exchange(read)
 
     async def discard(self, letters: Sequence[Letter]) -> None:
+        lease, writer = self._lease, self._epoch()
+
         async def commit() -> None:
+            if not letters:
+                return
+            self._check_writer(lease, writer, letters[0].run_id)
             for letter in letters:
                 self._database.letters.pop(letter.id, None)
 
@@ -212,6 +216,13 @@ class Connection:
 
     async def close(self) -> None:
         """Let go of nothing: others use it."""
+
+    def _check_writer(self, lease: SimulatedLease | None, writer: int | None, run_id: RunId) -> None:
+        if writer is None or writer != self._database.epoch:
+            if lease is not None:
+                lease.lose()
+            raise LeaseLostError(run_id, writer or 0)
+        self._database.writers.setdefault(writer, set()).add(self._name)
 
     def _epoch(self) -> int | None:
         return None if self._lease is None or self._lease.over else self._lease.epoch

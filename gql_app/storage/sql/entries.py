@@ -200,9 +200,12 @@ class Discard(WriteEntry):
     """Letters that have been dealt with."""
 
     letters: Sequence[Letter]
+    epoch: int
 
     def apply(self, page: Page) -> None:
-        """Throw them away."""
+        """Throw them away, unless they are for another executor by now, which has yet to read them."""
+        if self.epoch != page.epoch:
+            raise LeaseLostError(self.letters[0].run_id, self.epoch)
         page.discard(self.letters)
 
 

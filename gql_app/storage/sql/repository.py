@@ -116,12 +116,7 @@ class SqlRunRepository:
             rows=rows,
             size=size_of(rows, values),
         )
-        try:
-            await self._write(entry)
-        except LeaseLostError:
-            if self._lease is not None and self._lease.epoch == entry.epoch:
-                self._lease.lose()
-            raise
+        await self._write_as_executor(entry)
 
     async def delete(self, namespace: Namespace, run_id: RunId) -> None:
         """Remove a run that has ended; whoever watches it is told."""
@@ -134,7 +129,15 @@ class SqlRunRepository:
     async def discard(self, letters: Sequence[Letter]) -> None:
         """Throw letters away that have been dealt with."""
         if letters:
-            await self._write(Discard(letters))
+            await self._write_as_executor(Discard(letters, self._ledger.epoch or 0))
+
+    async def _write_as_executor(self, entry: Append | Discard) -> None:
+        try:
+            await self._write(entry)
+        except LeaseLostError:
+            if self._lease is not None and self._lease.epoch == entry.epoch:
+                self._lease.lose()
+            raise
 
     async def _write(self, entry: WriteEntry) -> None:
         self._journal.add(entry)
