@@ -38,7 +38,11 @@ class Application:
 
 @asynccontextmanager
 async def application(
-    settings: Settings, *, tools: Sequence[Tool] = (), instruments: Instruments | None = None
+    settings: Settings,
+    *,
+    tools: Sequence[Tool] = (),
+    instruments: Instruments | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Application]:
     """Open a service, which takes over the runs that have not ended, and close it at the end of the block.
 
@@ -50,15 +54,21 @@ async def application(
         stack.push_async_callback(instruments.close)
         vault = make_vault(settings)
         stack.enter_context(redacted(vault.hide))
-        opened = await _open(stack, settings, tools, instruments, vault)
+        opened = await _open(stack, settings, tools, instruments, vault, clock=clock or SystemClock())
         instruments.observe(load=opened.executor.load, is_tool=lambda name: opened.tools.find(name) is not None)
         yield opened
 
 
 async def _open(
-    stack: AsyncExitStack, settings: Settings, tools: Sequence[Tool], instruments: Instruments, vault: Vault
+    stack: AsyncExitStack,
+    settings: Settings,
+    tools: Sequence[Tool],
+    instruments: Instruments,
+    vault: Vault,
+    *,
+    clock: Clock,
 ) -> Application:
-    sandbox, clock = Sandbox(settings), SystemClock()
+    sandbox = Sandbox(settings)
     registry = make_registry(settings, tools, evaluator=sandbox)
     repository = await stack.enter_async_context(_open_store(settings, clock))
     stack.push_async_callback(sandbox.close)

@@ -23,6 +23,9 @@ _VOLATILE: Final = (
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
     (re.compile(r"\b\d+\.\d+ s\b"), "SECONDS s"),
     (re.compile(r'"uptime_seconds":[\d.]+'), '"uptime_seconds":SECONDS'),
+    (re.compile(r"\bprocess \d+ on \S+"), "process ID on HOST"),
+    (re.compile(r"\b\d+(\.\d+)? [KMG]iB\b"), "SIZE"),
+    (re.compile(r"\bSQLite \d+(\.\d+)+"), "SQLite VERSION"),
     (re.compile(r"[ \t]+"), " "),
 )
 

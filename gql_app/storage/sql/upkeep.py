@@ -15,7 +15,7 @@ from gql_app.settings import Settings
 from gql_app.storage.sql import versions
 from gql_app.storage.sql.expiry import Expiry
 from gql_app.storage.sql.lease import is_locked, locked_file
-from gql_app.storage.sql.opening import make_database, make_wakeups, prepare, upgrade_file
+from gql_app.storage.sql.opening import make_database, make_wakeups, parse_store, prepare, upgrade_file
 from gql_app.storage.sql.rows import instant
 from gql_app.storage.sql.sqlite import SqliteDatabase
 from gql_app.storage.sql.tables import api_keys, leases, metadata, runs
@@ -106,7 +106,7 @@ async def look(settings: Settings) -> StoreStatus:
             lease = connection.execute(select(leases)).one()
             counts = select(runs.c.status, func.count().label("number")).group_by(runs.c.status)
             return StoreStatus(
-                store=database.name,
+                store=parse_store(settings.store).render_as_string(hide_password=True),
                 kind=_kind(connection),
                 version=version,
                 executing=_is_held(connection) if executing is None else executing,

@@ -24,6 +24,11 @@ def newest() -> str:
     return head
 
 
+def all_versions() -> list[str]:
+    """Name all versions that ever were, the oldest first."""
+    return [script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()][::-1]
+
+
 def current(connection: Connection) -> str | None:
     """Name the version of the tables there are; None where there are none."""
     return MigrationContext.configure(connection).get_current_revision()
@@ -58,8 +63,7 @@ def check(connection: Connection, store: str) -> None:
 
 
 def _refuse_newer(version: str | None, store: str) -> None:
-    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
-    if version is not None and version not in known:
+    if version is not None and version not in all_versions():
         raise InvalidStoreError(
             f"The store {store} was written by a newer version of gql-app (its tables are of version {version};"
             f" this one knows up to {newest()}). Install that version, or use another store."
