@@ -128,8 +128,11 @@ async def _open_store(settings: Settings, clock: Clock) -> AsyncIterator[RunRepo
 
 
 @asynccontextmanager
-async def key_records(settings: Settings) -> AsyncIterator[KeyRecords]:
-    """Open the API keys beside the runs of a store. Raises what `application` does for a store."""
+async def key_records(settings: Settings, *, makes: bool = True) -> AsyncIterator[KeyRecords]:
+    """Open the API keys beside the runs of a store, which is made if it is a file that is not there.
+
+    Raises what `application` does for a store, also if the caller does not make one (`makes`) and it is not there.
+    """
     if settings.store == MEMORY:
         raise InvalidStoreError("A store in memory has no API keys.")
     try:
@@ -138,7 +141,7 @@ async def key_records(settings: Settings) -> AsyncIterator[KeyRecords]:
         from gql_app.storage.sql.upkeep import opened_database  # noqa: PLC0415 - see the line above
     except ModuleNotFoundError:
         raise MissingExtraError("GQL_APP_STORE", "sqlite") from None
-    async with opened_database(settings, makes=True) as database:
+    async with opened_database(settings, makes=makes) as database:
         yield SqlKeyRecords(database)
 
 

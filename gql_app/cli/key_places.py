@@ -121,15 +121,15 @@ class StorePlace:
             await records.add(record_of(key))
             return len(await records.read()) == 1
 
-        return FIRST_KEY if self._do(add) else None
+        return FIRST_KEY if self._do(add, makes=True) else None
 
     def revoke(self, key_id: str, at: datetime) -> bool:
         """Revoke a key; tell whether there is such a key."""
         return self._do(lambda records: records.revoke(key_id, at))
 
-    def _do(self, work: Callable[[KeyRecords], Awaitable[T]]) -> T:
+    def _do(self, work: Callable[[KeyRecords], Awaitable[T]], *, makes: bool = False) -> T:
         async def do() -> T:
-            async with key_records(self._settings) as records:
+            async with key_records(self._settings, makes=makes) as records:
                 return await work(records)
 
         return with_store(do())

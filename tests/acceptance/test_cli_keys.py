@@ -120,12 +120,14 @@ def test_keys_stand_in_a_store_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("GQL_APP_KEYS_FILE")
     monkeypatch.setenv("GQL_APP_STORE", f"sqlite:///{tmp_path}/runs.db")
 
+    nothing = keys("list")
     first = keys("create", "--name", "one", "--namespace", "team-a", "--expires", "30d")
     second = keys("create", "--name", "two")
     told = sorted(keys("list", "--json").output, key=lambda key: key["name"])
     revoked = keys("revoke", told[0]["id"])
     unknown = keys("revoke", "0123456789ab")
 
+    assert (nothing.code, "There is no store sqlite:///" in nothing.err) == (1, True)
     assert first.out.startswith("gqlapp_")
     assert "It is the first key of the store" in first.err
     assert "first" not in second.err

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import Select, func, select, tuple_
 
 from gql_app.core.errors import CorruptRunError, WorkflowNotFoundError
 from gql_app.core.ids import Namespace, RunId
@@ -31,6 +31,7 @@ from gql_app.storage.sql.rows import AnyRow, read_events
 from gql_app.storage.sql.tables import events, letters, run_values, runs
 
 RUNS_AT_ONCE: Final = 500
+SMALL_RUNS_AT_ONCE: Final = 32
 EVENTS_AT_ONCE: Final = 500
 BYTES_AT_ONCE: Final = 4 << 20
 """Of values that are read together, unless one alone is bigger."""
@@ -71,8 +72,13 @@ class Exporter:
         A run that goes on meanwhile is written as far as it has come. Raises `StoreUnavailableError`.
         """
         self._tell(Header())
+        waiting: list[RunId] = []
         async for run_id in self._choose(choice):
-            await self._export_run(choice, run_id)
+            waiting.append(run_id)
+            if len(waiting) == SMALL_RUNS_AT_ONCE:
+                await self._export_runs(choice, waiting)
+                waiting = []
+        await self._export_runs(choice, waiting)
         self._tell(Footer(self._exported.runs))
         return self._exported
 
@@ -115,17 +121,33 @@ class Exporter:
     async def _read_all(self, wanted: Select[*tuple[Json, ...]]) -> Sequence[AnyRow]:
         return await self._database.read(lambda connection: connection.execute(wanted).all())
 
+    async def _export_runs(self, choice: Choice, run_ids: Sequence[RunId]) -> None:
+        """Write some runs. Most are small: their rows and events are read together."""
+        wanted = _of(choice, select(*runs.c, LAST).where(runs.c.run_id.in_(run_ids)))
+        rows = {row.run_id: row for row in await self._read_all(wanted)}
+        small, left = dict[str, list[bytes]](), EVENTS_AT_ONCE
+        for row in rows.values():
+            if row.sequence is not None and row.sequence <= left:
+                small[row.run_id] = []
+                left -= row.sequence
+        for event in await self._read_all(_SMALL_LOGS.where(events.c.run_id.in_(small))):
+            if len(log := small[event.run_id]) < rows[event.run_id].sequence:
+                log.append(bytes(event.data))
+        for run_id in run_ids:
+            await self._export_run(choice, run_id, rows.get(run_id), small.pop(run_id, None))
+
     # One run
 
-    async def _export_run(self, choice: Choice, run_id: RunId) -> None:
+    async def _export_run(self, choice: Choice, run_id: RunId, row: AnyRow | None, log: list[bytes] | None) -> None:
         begun = False
         try:
-            row = await self._database.read(lambda connection: _find(connection, choice, run_id))
+            if row is None:
+                raise WorkflowNotFoundError(run_id)
             if row.sequence is None:
                 raise CorruptRunError(run_id, "it has no events")
             self._tell(await self._begin(row))
             begun = True
-            wanted = await self._write_events(run_id, row.sequence)
+            wanted = await self._write_events(run_id, row.sequence, log)
             await self._write_values(run_id, wanted)
         except (CorruptRunError, WorkflowNotFoundError, RemovedMeanwhileError) as error:
             if begun:
@@ -147,18 +169,12 @@ class Exporter:
             signals=tuple(one_line(signal.signal.encode()) for signal in signals),
         )
 
-    async def _write_events(self, run_id: RunId, last: int) -> Mapping[str, int]:
-        """Write the events up to a sequence, and tell the values that they refer to."""
+    async def _write_events(self, run_id: RunId, last: int, log: list[bytes] | None) -> Mapping[str, int]:
+        """Write the events up to a sequence, and tell the values that they refer to; perhaps they have been read."""
         lines, wanted = EventLines(run_id), dict[str, int]()
         after = 0
         while after < last:
-            page = (
-                select(events.c.data)
-                .where(events.c.run_id == run_id, events.c.sequence > after, events.c.sequence <= last)
-                .order_by(events.c.sequence)
-                .limit(EVENTS_AT_ONCE)
-            )
-            data = [bytes(row.data) for row in await self._read_all(page)]
+            data = await self._read_events(run_id, after, last) if log is None else log[after:]
             wanted |= references(read_events(run_id, after, data))
             if not data:
                 await self._check_there(run_id)
@@ -169,6 +185,15 @@ class Exporter:
         for line in lines.rest():
             self._tell(line)
         return wanted
+
+    async def _read_events(self, run_id: RunId, after: int, last: int) -> list[bytes]:
+        page = (
+            select(events.c.data)
+            .where(events.c.run_id == run_id, events.c.sequence > after, events.c.sequence <= last)
+            .order_by(events.c.sequence)
+            .limit(EVENTS_AT_ONCE)
+        )
+        return [bytes(row.data) for row in await self._read_all(page)]
 
     async def _write_values(self, run_id: RunId, wanted: Mapping[str, int]) -> None:
         """Write values, some of them at a time."""
@@ -186,15 +211,11 @@ class Exporter:
             raise RemovedMeanwhileError
 
 
+_SMALL_LOGS: Final = select(events.c.run_id, events.c.data).order_by(events.c.run_id, events.c.sequence)
+
+
 def _of(choice: Choice, wanted: Select[*tuple[Json, ...]]) -> Select[*tuple[Json, ...]]:
     return wanted if choice.namespace is None else wanted.where(runs.c.namespace == choice.namespace)
-
-
-def _find(connection: Connection, choice: Choice, run_id: RunId) -> AnyRow:
-    row = connection.execute(_of(choice, select(*runs.c, LAST).where(runs.c.run_id == run_id))).first()
-    if row is None:
-        raise WorkflowNotFoundError(run_id)
-    return row
 
 
 def _in_parts(wanted: Mapping[str, int]) -> list[list[str]]:

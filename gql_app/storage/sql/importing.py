@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import count
 from typing import BinaryIO, Final
 
 from sqlalchemy import Connection, func, insert, select
@@ -22,7 +23,9 @@ from gql_app.storage.sql.wakeups import Wakeups
 
 RUNS_AT_ONCE: Final = 200
 BYTES_AT_ONCE: Final = 4 << 20
-"""What goes into one transaction, unless one run alone is bigger; and into one statement."""
+"""What goes into one transaction, unless one run alone is bigger."""
+SMALL_BYTES: Final = 256 << 10
+"""A run up to this size is written together with others."""
 
 
 @dataclass(slots=True)
@@ -85,36 +88,97 @@ class Importer:
         if connection.dialect.name == "postgresql":
             # Nobody else adds runs meanwhile.
             connection.execute(select(func.pg_advisory_xact_lock(ADMISSION_LOCK)))
+        batch = Batch(connection)
         outcomes: list[bool | str] = []
         for staged in waiting:
             try:
-                outcomes.append(_add(connection, staged))
+                outcomes.append(batch.add(staged))
             except (ConflictingRunError, CorruptRunError) as error:
                 outcomes.append(str(error).rstrip("."))
+        batch.flush()
         if any(outcome is True for outcome in outcomes):
             # Whoever executes hears of runs to go on with, and of finished ones that it has not counted.
             self._wakeups.announce(connection, (), letters=True, recount=True)
         return outcomes
 
 
-def _add(connection: Connection, staged: StagedRun) -> bool:
-    """Add a run, unless it is there. Raises `ConflictingRunError` if another one is."""
-    run_id, line = RunId(staged.line.run), staged.line
-    there = connection.execute(select(runs.c.namespace).where(runs.c.run_id == run_id)).first()
-    if there is not None:
-        _compare(connection, there, staged)
-        return False
-    rows = NewRows()
-    rows.add_run(_row(connection, staged), staged.run.labels)
-    _add_log(connection, run_id, staged)
-    namespace = Namespace(line.namespace)
-    if not staged.run.status.final and connection.dialect.name == "postgresql":
-        rows.add_letter(namespace, run_id, None)
-    for signal in staged.signals:
-        rows.add_letter(namespace, run_id, signal)
-    rows.write(connection)
-    rows.write_runs(connection)
-    return True
+class Batch:
+    """Runs that go into one transaction: what is small is gathered, and written together."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._rows = NewRows()
+        self._gathered: set[RunId] = set()
+        self._keys: set[tuple[str, str]] = set()
+        self._numbers = count((connection.execute(select(func.max(runs.c.finish_number))).scalar() or 0) + 1)
+
+    def add(self, staged: StagedRun) -> bool:
+        """Add a run, unless it is there. Raises `ConflictingRunError` if another one is."""
+        run_id, line, key = RunId(staged.line.run), staged.line, staged.line.idempotency
+        if run_id in self._gathered or (key is not None and (line.namespace, key.key) in self._keys):
+            # What is looked up from here on must be there to be found.
+            self.flush()
+        there = self._connection.execute(select(runs.c.namespace).where(runs.c.run_id == run_id)).first()
+        if there is not None:
+            _compare(self._connection, there, staged)
+            return False
+        if key is not None:
+            _check_key(self._connection, line.namespace, key.key)
+            self._keys.add((line.namespace, key.key))
+        self._gathered.add(run_id)
+        self._rows.add_run(self._row(staged), staged.run.labels)
+        self._add_log(run_id, staged)
+        self._add_letters(run_id, staged)
+        return True
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        rows, self._rows = self._rows, NewRows()
+        self._gathered.clear()
+        self._keys.clear()
+        rows.write(self._connection)
+        rows.write_runs(self._connection)
+
+    def _row(self, staged: StagedRun) -> Values:
+        """Make the row of a run, with all that has become of it."""
+        run, first, key = staged.run, staged.first, staged.line.idempotency
+        assert first is not None
+        row = row_of(first)
+        row["status"] = run.status.value
+        row["started_at"] = None if run.started_at is None else microseconds(run.started_at)
+        if run.finished_at is not None:
+            row["finished_at"] = microseconds(run.finished_at)
+            row |= {"finish_number": next(self._numbers), "value_bytes": staged.value_bytes}
+        if key is not None:
+            row |= {"idempotency_key": key.key, "fingerprint": key.fingerprint}
+        return row
+
+    def _add_log(self, run_id: RunId, staged: StagedRun) -> None:
+        """Add the events and values of a run: those of a big one by and by."""
+        if staged.size <= SMALL_BYTES:
+            for chunk in staged.events():
+                self._rows.events += event_rows(run_id, chunk)
+            self._rows.add_values(run_id, dict(staged.values()))
+            return
+        for chunk in staged.events():
+            self._connection.execute(insert(events), event_rows(run_id, chunk))
+        for name, data in staged.values():
+            row = {"run_id": run_id, "sha256": name, "size": len(data), "data": data}
+            self._connection.execute(insert(run_values), row)
+
+    def _add_letters(self, run_id: RunId, staged: StagedRun) -> None:
+        namespace = Namespace(staged.line.namespace)
+        if not staged.run.status.final and self._connection.dialect.name == "postgresql":
+            self._rows.add_letter(namespace, run_id, None)
+        for signal in staged.signals:
+            self._rows.add_letter(namespace, run_id, signal)
+
+
+def _check_key(connection: Connection, namespace: str, key: str) -> None:
+    used = select(runs.c.run_id).where(runs.c.namespace == namespace, runs.c.idempotency_key == key)
+    other = connection.execute(used).scalar()
+    if other is not None:
+        raise ConflictingRunError(f"its idempotency key {key!r} belongs to run {other} in the store")
 
 
 def _compare(connection: Connection, there: AnyRow, staged: StagedRun) -> None:
@@ -129,39 +193,3 @@ def _compare(connection: Connection, there: AnyRow, staged: StagedRun) -> None:
         if encode_events(stored) != encode_events(chunk):
             raise ConflictingRunError("the store has another log under this id")
         after += len(chunk)
-
-
-def _row(connection: Connection, staged: StagedRun) -> Values:
-    """Make the row of a run, with all that has become of it."""
-    run, first, key = staged.run, staged.first, staged.line.idempotency
-    assert first is not None
-    row = row_of(first)
-    row["status"] = run.status.value
-    row["started_at"] = None if run.started_at is None else microseconds(run.started_at)
-    if run.finished_at is not None:
-        last = connection.execute(select(func.max(runs.c.finish_number))).scalar()
-        row["finished_at"] = microseconds(run.finished_at)
-        row |= {"finish_number": (last or 0) + 1, "value_bytes": staged.value_bytes}
-    if key is not None:
-        used = select(runs.c.run_id).where(runs.c.namespace == first.namespace, runs.c.idempotency_key == key.key)
-        other = connection.execute(used).scalar()
-        if other is not None:
-            raise ConflictingRunError(f"its idempotency key {key.key!r} belongs to run {other} in the store")
-        row |= {"idempotency_key": key.key, "fingerprint": key.fingerprint}
-    return row
-
-
-def _add_log(connection: Connection, run_id: RunId, staged: StagedRun) -> None:
-    """Add the events and values of a run, some at a time."""
-    for chunk in staged.events():
-        connection.execute(insert(events), event_rows(run_id, chunk))
-    gathered: list[Values] = []
-    size = 0
-    for name, data in staged.values():
-        if gathered and size + len(data) > BYTES_AT_ONCE:
-            connection.execute(insert(run_values), gathered)
-            gathered, size = [], 0
-        gathered.append({"run_id": run_id, "sha256": name, "size": len(data), "data": data})
-        size += len(data)
-    if gathered:
-        connection.execute(insert(run_values), gathered)

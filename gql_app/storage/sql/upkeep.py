@@ -138,6 +138,8 @@ async def _remove_due(database: AnyDatabase, settings: Settings, clock: Clock) -
     expiry, wakeups = Expiry(settings), make_wakeups(database)
 
     def remove(connection: Connection) -> Sequence[RunId]:
+        # Nobody appends meanwhile: two that remove the same runs could wait for each other for ever.
+        connection.execute(select(leases.c.epoch).with_for_update())
         gone = expiry.remove_due(connection, clock.now())
         if gone:
             # Whoever watches them hears it.
