@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gql_app.core.errors import InvalidStoreError, MissingExtraError
@@ -18,7 +19,7 @@ from gql_app.telemetry.instruments import Instruments
 from gql_app.telemetry.logs import redacted
 from gql_app.tools.builtin import builtin_tools
 from gql_app.tools.registry import ToolRegistry, load_tools
-from gql_app.vault.vault import Vault, make_vault
+from gql_app.vault.vault import make_vault
 
 MEMORY: Final = "memory"
 """The store that is gone with its process."""
@@ -52,39 +53,30 @@ async def application(
     instruments = instruments or Instruments(settings)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(instruments.close)
-        vault = make_vault(settings)
-        stack.enter_context(redacted(vault.hide))
-        opened = await _open(stack, settings, tools, instruments, vault, clock=clock or SystemClock())
+        opened = await _open(stack, settings, clock or SystemClock(), tools, instruments)
         instruments.observe(load=opened.executor.load, is_tool=lambda name: opened.tools.find(name) is not None)
         yield opened
 
 
 async def _open(
-    stack: AsyncExitStack,
-    settings: Settings,
-    tools: Sequence[Tool],
-    instruments: Instruments,
-    vault: Vault,
-    *,
-    clock: Clock,
+    stack: AsyncExitStack, settings: Settings, clock: Clock, tools: Sequence[Tool], instruments: Instruments
 ) -> Application:
-    sandbox = Sandbox(settings)
+    vault, sandbox = make_vault(settings), Sandbox(settings)
+    stack.enter_context(redacted(vault.hide))
     registry = make_registry(settings, tools, evaluator=sandbox)
     repository = await stack.enter_async_context(_open_store(settings, clock))
     stack.push_async_callback(sandbox.close)
     await stack.enter_async_context(registry)
-
-    def make_executor() -> AsyncioExecutor:
-        return AsyncioExecutor(
-            repository=repository,
-            tools=registry,
-            evaluator=sandbox,
-            clock=clock,
-            settings=settings,
-            secrets=vault,
-            monitor=instruments.monitor,
-        )
-
+    make_executor = partial(
+        AsyncioExecutor,
+        repository=repository,
+        tools=registry,
+        evaluator=sandbox,
+        clock=clock,
+        settings=settings,
+        secrets=vault,
+        monitor=instruments.monitor,
+    )
     executor = ElectedExecutor(repository, make_executor)
     stack.push_async_callback(executor.close)
     await executor.open(stands_by=repository.shared, executes=settings.role is Role.ALL)
