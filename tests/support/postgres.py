@@ -3,8 +3,6 @@
 import atexit
 import os
 import pwd
-import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -17,6 +15,7 @@ import asyncpg
 
 from gql_app.core.values import Json
 from tests.support.requirements import require_postgres
+from tests.support.reserved_port import ReservedPort
 
 LONGEST_WAIT = 60
 _CONFIGURATION = """
@@ -27,8 +26,15 @@ fsync = on
 """
 
 
+_GUARD = 'cat; "$0" stop --pgdata "$1/data" --mode immediate --wait; rm -rf "$1"'
+"""A script that stops a server and removes its directory (`$1`) once nobody can write to it any more."""
+
+
 class Cluster:
-    """A server and its databases. Postgres does not run as root: then its own user runs it."""
+    """A server and its databases. Postgres does not run as root: then its own user runs it.
+
+    It ends with the process that made it, however that one ends.
+    """
 
     def __init__(self) -> None:
         self._programs = require_postgres()
@@ -38,12 +44,23 @@ class Cluster:
         if self._user is not None:
             owner = pwd.getpwnam(self._user)
             os.chown(self._directory, owner.pw_uid, owner.pw_gid)
+        self._guard = self._set_guard()
         self._run("initdb", "--pgdata", str(self._data), "--auth", "trust", "--username", "postgres", "--no-sync")
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(f"{_CONFIGURATION}unix_socket_directories = '{self._directory}'\n")
-        self.port = _free_port()
+        self._port = ReservedPort()
         self.running = False
         self.start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, now and after it was stopped and started."""
+        return self._port.number
+
+    @property
+    def directory(self) -> Path:
+        """What there is of it on the disk."""
+        return self._directory
 
     @property
     def url(self) -> str:
@@ -73,8 +90,9 @@ class Cluster:
 
     def close(self) -> None:
         """Stop it and remove everything."""
-        self.stop(mode="immediate")
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._guard.communicate(timeout=LONGEST_WAIT)
+        self._port.close()
+        self.running = False
 
     async def execute(self, statement: str, database: str = "postgres") -> Json:
         """Let it do something, and give the rows."""
@@ -94,6 +112,18 @@ class Cluster:
         """Remove a database, whoever is connected to it."""
         await self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
+    def _set_guard(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            ["sh", "-c", _GUARD, self._programs / "pg_ctl", self._directory],
+            user=self._user,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # What interrupts the tests is for them alone.
+            start_new_session=True,
+        )
+
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
             [self._programs / program, *arguments],
@@ -106,7 +136,11 @@ class Cluster:
             timeout=LONGEST_WAIT,
             check=False,
         )
-        assert done.returncode == 0, f"{program} failed: {done.returncode}; see {self._directory}/log"
+        assert done.returncode == 0, f"{program} failed: {done.returncode} {self._read_log()}"
+
+    def _read_log(self) -> str:
+        log = self._directory / "log"
+        return log.read_text()[-3000:] if log.exists() else ""
 
 
 @cache
@@ -130,10 +164,3 @@ def own_cluster() -> Iterator[Cluster]:
 def _short_temporary_directory() -> str | None:
     """Name a directory that the server's user can reach, with a path short enough for a socket."""
     return "/tmp" if Path("/tmp").is_dir() else None
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -20,6 +20,7 @@ from gql_app.core.events import (
     WorkflowFailed,
     WorkflowStarted,
     WorkflowStopping,
+    WorkflowTimedOut,
 )
 from gql_app.core.ids import NodeKey
 from gql_app.core.machine import decide, retry_delay
@@ -332,6 +333,19 @@ def test_taking_a_run_over_sets_its_timers_for_the_instants_that_were_written() 
         SetTimer(kind=TimerKind.WORKFLOW, at=NOON + timedelta(seconds=600)),
         SetTimer(kind=TimerKind.RETRY, at=NOON + timedelta(seconds=60), node=NodeKey("a"), attempt=2),
     ]
+
+
+def test_a_run_whose_time_passed_while_nobody_executed_it_has_timed_out() -> None:
+    story = Story(node("a", retry=retries(2)), node("b"), node("c", after=["a"]), timeout_seconds=60.0)
+    story.fail("b")
+
+    events = story.tell(Begin(), after=61)
+
+    assert kinds(events)[0] is WorkflowStopping
+    assert kinds(events)[-1] is WorkflowTimedOut
+    assert story["a"].attempts[0].status is AttemptStatus.LOST
+    assert story["a"].retry_state is RetryState.TIMEOUT
+    assert story.run.status is RunStatus.TIMED_OUT
 
 
 def test_taking_over_a_run_that_waits_for_its_output_asks_for_it_again() -> None:
