@@ -121,6 +121,9 @@ class Create(WriteEntry):
     def apply(self, page: Page) -> None:
         """Add the run, unless it is there."""
         first, key = self.first, self.idempotency
+        # It may be tried a second time, and what was there the first time need not be there any more.
+        self.run_id = first.run_id
+        _check_places(self.run_id, 0, self.events)
         used = None if key is None else page.run_of_key(first.namespace, key.key)
         if key is not None and used is not None:
             fingerprint, self.run_id = used
@@ -246,11 +249,15 @@ def _add(page: Page, state: RunState, entry: Create | Append) -> None:
     run_id, events = entry.run_id, entry.events
     if state.status.final:
         raise ValueError(f"Run {run_id} has ended ({state.status}); nothing can follow.")
-    for sequence, event in enumerate(events, state.sequence + 1):
-        if event.sequence != sequence:
-            raise ValueError(f"Run {run_id}: event {event.sequence} stands where {sequence} belongs.")
+    _check_places(run_id, state.sequence, events)
     page.add_events(run_id, state, entry.rows, entry.values)
     for event in events:
         status = STATUS.get(type(event))
         if status is not None:
             page.change_status(run_id, state, status, microseconds(event.at))
+
+
+def _check_places(run_id: RunId, after: int, events: Sequence[RunEvent]) -> None:
+    for sequence, event in enumerate(events, after + 1):
+        if event.sequence != sequence:
+            raise ValueError(f"Run {run_id}: event {event.sequence} stands where {sequence} belongs.")

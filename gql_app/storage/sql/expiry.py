@@ -25,6 +25,7 @@ class Expiry:
     def __init__(self, settings: Settings) -> None:
         self._kept = make_retention(settings, DURABLE)
         self._known = False
+        self._forgotten = 0
         self._bytes = 0
         self._last_number = 0
         self._oldest: datetime | None = None
@@ -34,6 +35,7 @@ class Expiry:
     def forget(self) -> None:
         """Count anew before the next answer."""
         self._known = False
+        self._forgotten += 1
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether a finished run has to go, as far as is known."""
@@ -96,7 +98,10 @@ class Expiry:
                 break
             due.append(row)
             count, size = count - 1, size - row.value_bytes
-        if len(due) < len(first):
+        if not first:
+            # Others have removed them.
+            self.forget()
+        elif len(due) < len(first):
             self._oldest = instant(first[len(due)].finished_at)
         return due
 
@@ -121,6 +126,7 @@ class Expiry:
     def _know(self, connection: Connection) -> None:
         if self._known:
             return
+        forgotten = self._forgotten
         counted = (
             select(
                 runs.c.namespace,
@@ -137,7 +143,8 @@ class Expiry:
         self._bytes = sum(int(row.size) for row in rows)
         self._last_number = max((row.last for row in rows), default=0)
         self._oldest = self._find_oldest(connection)
-        self._known = True
+        # While it was being counted somebody may have told that it has changed.
+        self._known = forgotten == self._forgotten
 
     def _find_oldest(self, connection: Connection) -> datetime | None:
         row = connection.execute(_FINISHED.limit(1)).first()

@@ -173,7 +173,7 @@ class Journal(Generic[E]):
                 await asyncio.sleep(PROBE_SECONDS)
                 try:
                     await self._database.write(self._book.probe)
-                except StoreUnavailableError as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, it goes on being told
                     self._trouble = str(error)
                 else:
                     self._has_worked()

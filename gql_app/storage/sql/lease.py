@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, update
 
-from gql_app.core.errors import StoreInUseError
+from gql_app.core.errors import StoreInUseError, StoreUnavailableError
 from gql_app.ports import Clock
 from gql_app.storage.sql.database import Database
 from gql_app.storage.sql.rows import microseconds
@@ -79,7 +79,11 @@ class FileLock:
     async def win(self) -> HeldLease:
         """Take the lock. Raises `StoreInUseError`, which names who has it."""
         self._file = lock_file(self._database.name, self._path)
-        epoch = await self._database.write(lambda connection: take_over(connection, self._clock))
+        try:
+            epoch = await self._database.write(lambda connection: take_over(connection, self._clock))
+        except BaseException:
+            await self.close()
+            raise
         return HeldLease(epoch, self.close)
 
     async def close(self) -> None:
@@ -91,7 +95,10 @@ class FileLock:
 
 def lock_file(store: str, path: Path) -> int:
     """Take the lock beside the file of a store, until the descriptor is closed. Raises `StoreInUseError`."""
-    file = os.open(_lock_beside(path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        file = os.open(_lock_beside(path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailableError(f"its lock cannot be taken ({error})") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

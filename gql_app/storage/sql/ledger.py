@@ -84,7 +84,7 @@ class Ledger:
         connection = transaction.connection
         self._expiry.remove(connection, transaction.removed)
         transaction.flush(self._expiry)
-        for run_id in transaction.finished:
+        for run_id in transaction.over:
             self._states.pop(run_id, None)
         self._removed += transaction.removed
         if leads:
@@ -145,9 +145,15 @@ class Transaction:
         self._count = count
         self._keys: dict[tuple[Namespace, str], tuple[str, RunId]] = {}
         self._rows = NewRows()
+        self._asked: set[RunId] = set()
         self.finished: dict[RunId, RunState] = {}
         self.changed: list[RunId] = []
         self.removed: list[RunId] = []
+
+    @property
+    def over(self) -> list[RunId]:
+        """The runs that have ended: little will be asked of them any more."""
+        return [run_id for run_id in self._asked if (state := self._states.get(run_id)) and state.status.final]
 
     @property
     def letters_added(self) -> bool:
@@ -167,6 +173,7 @@ class Transaction:
         wanted = {entry.run_id for entry in entries if isinstance(entry, Append | Delete | Send)}
         # A new run has a new id, as a rule.
         wanted |= {entry.run_id for entry in creates if entry.doubted}
+        self._asked = wanted | {entry.run_id for entry in creates}
         self._look_up_states(wanted - self._states.keys())
         if creates:
             self._look_up_keys(creates)

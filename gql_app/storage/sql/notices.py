@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from gql_app.core.errors import StoreUnavailableError
 from gql_app.core.ids import RunId
-from gql_app.storage.sql.postgres import DRIVER_ERRORS, DriverConnection, PostgresDatabase
+from gql_app.storage.sql.postgres import DriverConnection, PostgresDatabase
 from gql_app.storage.sql.tables import events, runs
 from gql_app.storage.sql.wakeups import Wakeups
 
@@ -21,6 +21,8 @@ LETTERS: Final = "letters"
 RECOUNT: Final = "recount"
 IDS_A_NOTICE: Final = 200
 """A notice takes less than 8,000 bytes."""
+RUNS_A_QUESTION: Final = 1_000
+"""The driver takes no more than 32,767 arguments."""
 POLL_SECONDS: Final = 0.5
 PING_SECONDS: Final = 5.0
 
@@ -64,7 +66,7 @@ class Notices(Wakeups):
         while True:
             try:
                 connection = await self._database.connect()
-            except (*DRIVER_ERRORS, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: without a listener somebody has to ask
                 if not trouble:
                     logger.warning("The store cannot be listened to (%s); it is asked instead.", error)
                 trouble = True
@@ -74,8 +76,8 @@ class Notices(Wakeups):
             trouble = False
             try:
                 await self._listen(connection)
-            except (*DRIVER_ERRORS, OSError, TimeoutError):
-                logger.info("The connection that listens to the store has ended; there will be another.")
+            except Exception as error:  # noqa: BLE001 - whatever it is, there has to be another one
+                logger.info("The connection that listens to the store has ended (%s); there will be another.", error)
             finally:
                 connection.terminate()
 
@@ -110,19 +112,24 @@ class Notices(Wakeups):
     async def _ask(self) -> None:
         """Look which of the runs that somebody waits for have more, or are gone."""
         watched = self.watched
-        wanted = (
-            select(runs.c.run_id, func.max(events.c.sequence).label("sequence"))
-            .join(events, events.c.run_id == runs.c.run_id)
-            .where(runs.c.run_id.in_(watched))
-            .group_by(runs.c.run_id)
-        )
+        found: dict[RunId, int] = {}
         try:
-            rows = await self._database.read(lambda connection: connection.execute(wanted).all())
+            for start in range(0, len(watched), RUNS_A_QUESTION):
+                found |= await self._ends(watched[start : start + RUNS_A_QUESTION])
         except StoreUnavailableError:
             return
-        found = {RunId(row.run_id): int(row.sequence) for row in rows}
         for run_id in watched:
             if self._seen.get(run_id) != found.get(run_id) or run_id not in found:
                 self.wake(run_id)
         self._seen = found
         self.letters.set()
+
+    async def _ends(self, run_ids: Sequence[RunId]) -> dict[RunId, int]:
+        wanted = (
+            select(runs.c.run_id, func.max(events.c.sequence).label("sequence"))
+            .join(events, events.c.run_id == runs.c.run_id)
+            .where(runs.c.run_id.in_(run_ids))
+            .group_by(runs.c.run_id)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(wanted).all())
+        return {RunId(row.run_id): int(row.sequence) for row in rows}

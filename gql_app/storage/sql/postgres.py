@@ -5,6 +5,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -17,11 +18,13 @@ T = TypeVar("T")
 DriverConnection: TypeAlias = Json
 """A connection of asyncpg, which has no types."""
 # The driver makes these names when it is imported, unseen by mypy.
-DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)  # type: ignore[attr-defined]
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)  # type: ignore[attr-defined]
 _connect: Final[Callable[..., Awaitable[Json]]] = asyncpg.connect
 CONNECT_SECONDS: Final = 5.0
 COMMAND_SECONDS: Final = 30.0
 """A server that does not answer for so long is not there."""
+_OUR_FAULT: Final = ("21", "22", "23")
+"""Classes of the server's errors: it refuses what is in a row."""
 IDLE_TRANSACTION: Final = "5s"
 """The server ends a transaction whose process does nothing for so long: it may hold what others wait for."""
 
@@ -85,7 +88,16 @@ class PostgresDatabase:
 
 
 def _trouble(error: Exception) -> StoreUnavailableError | None:
+    if isinstance(error, DBAPIError) and _is_our_fault(error.orig):
+        return None
     if isinstance(error, DRIVER_ERRORS):
         # On connecting SQLAlchemy lets the driver's own errors pass.
         return StoreUnavailableError(str(error) or type(error).__name__)
     return unavailable(error)
+
+
+def _is_our_fault(error: BaseException | None) -> bool:
+    """Tell whether the driver or the server cannot take what was to be written, however often one tries."""
+    return isinstance(getattr(error, "__cause__", None), ValueError) or (
+        str(getattr(error, "sqlstate", None))[:2] in _OUR_FAULT
+    )

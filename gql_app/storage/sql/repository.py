@@ -5,10 +5,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-import msgspec
 from sqlalchemy import and_, select
 
-from gql_app.core.errors import CorruptRunError, LeaseLostError, WorkflowNotFoundError, WorkflowRemovedError
+from gql_app.core.errors import (
+    CorruptRunError,
+    LeaseLostError,
+    StoreUnavailableError,
+    WorkflowNotFoundError,
+    WorkflowRemovedError,
+)
 from gql_app.core.events import RunEvent, WorkflowSubmitted
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.listing import RunPage, RunQuery, RunSummary
@@ -32,8 +37,8 @@ from gql_app.storage.sql.journal import Journal
 from gql_app.storage.sql.lease import Elections, HeldLease
 from gql_app.storage.sql.ledger import Ledger
 from gql_app.storage.sql.listing import LAST, list_runs
-from gql_app.storage.sql.rows import read_events, summary_of
-from gql_app.storage.sql.tables import events, letters, run_values, runs
+from gql_app.storage.sql.rows import letter_of, read_events, summary_of
+from gql_app.storage.sql.tables import MAXIMUM_SEQUENCE, events, letters, run_values, runs
 from gql_app.storage.sql.wakeups import End, Wakeups
 
 LETTER_SECONDS: Final = 10.0
@@ -154,7 +159,7 @@ class SqlRunRepository:
         wanted = (
             select(events.c.data)
             .join(runs, and_(runs.c.run_id == events.c.run_id, runs.c.namespace == namespace))
-            .where(events.c.run_id == run_id, events.c.sequence > after)
+            .where(events.c.run_id == run_id, events.c.sequence > min(after, MAXIMUM_SEQUENCE))
             .order_by(events.c.sequence)
             .limit(limit)
         )
@@ -188,15 +193,17 @@ class SqlRunRepository:
     async def value(self, namespace: Namespace, run_id: RunId, sha256: str) -> bytes:
         """Read a stored value. Raises `KeyError` for one that is not there."""
         wanted = (
-            select(run_values.c.data)
+            select(run_values.c.data, run_values.c.size)
             .join(runs, and_(runs.c.run_id == run_values.c.run_id, runs.c.namespace == namespace))
             .where(run_values.c.run_id == run_id, run_values.c.sha256 == sha256)
         )
-        data = await self._database.read(lambda connection: connection.execute(wanted).scalar())
-        if data is None:
+        row = await self._database.read(lambda connection: connection.execute(wanted).first())
+        if row is None:
             await self._summary(namespace, run_id)
             raise KeyError(sha256)
-        return bytes(data)
+        if len(row.data) != row.size:
+            raise CorruptRunError(run_id, f"its value {sha256} is damaged")
+        return bytes(row.data)
 
     async def summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
         """Read a run's summary."""
@@ -223,15 +230,7 @@ class SqlRunRepository:
         self._wakeups.letters.clear()
         wanted = select(letters).order_by(letters.c.id).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(wanted).all())
-        return [
-            Letter(
-                id=row.id,
-                namespace=Namespace(row.namespace),
-                run_id=RunId(row.run_id),
-                signal=None if row.signal is None else msgspec.json.decode(row.signal, type=CancelRequested),
-            )
-            for row in rows
-        ]
+        return list(map(letter_of, rows))
 
     async def wait_for_letters(self) -> None:
         """Return once there may be letters that were not there before, or after some seconds."""
@@ -241,10 +240,9 @@ class SqlRunRepository:
 
     async def _look(self, run_id: RunId) -> End:
         wanted = select(runs.c.namespace, runs.c.finished_at, LAST).where(runs.c.run_id == run_id)
-        row = await self._database.read(lambda connection: connection.execute(wanted).first())
-        if row is None:
-            raise WorkflowNotFoundError(run_id)
-        return End(Namespace(row.namespace), row.sequence or 0, finished=row.finished_at is not None)
+        if row := await self._database.read(lambda connection: connection.execute(wanted).first()):
+            return End(Namespace(row.namespace), row.sequence or 0, finished=row.finished_at is not None)
+        raise WorkflowNotFoundError(run_id)
 
     async def _summary(self, namespace: Namespace, run_id: RunId) -> RunSummary:
         wanted = select(*runs.c, LAST).where(runs.c.namespace == namespace, runs.c.run_id == run_id)
@@ -256,9 +254,10 @@ class SqlRunRepository:
         return summary_of(row)
 
     async def _expire(self) -> None:
-        """Let finished runs go that have been kept long enough."""
-        while self._ledger.is_due:
-            await self._write(Expire())
+        """Let finished runs go that have been kept long enough: later, if nothing can be written now."""
+        with suppress(StoreUnavailableError):
+            while self._ledger.is_due:
+                await self._write(Expire())
 
     # The lease, the beginning and the end
 
@@ -269,17 +268,23 @@ class SqlRunRepository:
     async def lead(self) -> HeldLease:
         """Wait until this process may append."""
         lease = await self._elections.win()
-        lease.when_over(self._step_down)
+        self._lease = lease
+        lease.when_over(lambda: self._step_down(lease))
         self._ledger.forget()
         self._ledger.epoch = lease.epoch
-        self._lease = lease
-        await self._write(Expire())
+        try:
+            await self._write(Expire())
+        except BaseException:
+            # Nobody else knows of it: who asks again gets another one.
+            await lease.release()
+            raise
         return lease
 
-    def _step_down(self) -> None:
-        self._ledger.epoch = None
-        self._ledger.forget()
-        self._wakeups.wake_all()
+    def _step_down(self, lease: HeldLease) -> None:
+        if self._lease is lease:
+            self._lease = self._ledger.epoch = None
+            self._ledger.forget()
+            self._wakeups.wake_all()
 
     def problem(self) -> str | None:
         """Say what is wrong with the store, if anything is."""

@@ -1,5 +1,6 @@
 """Runs as rows, and back."""
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
@@ -23,12 +24,16 @@ from gql_app.core.events import (
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.listing import RunSummary
 from gql_app.core.run import RunStatus
+from gql_app.core.signals import CancelRequested
 from gql_app.core.values import Json
+from gql_app.ports import Letter
 
 Values: TypeAlias = dict[str, Json]
 """A row that is to be written."""
 AnyRow: TypeAlias = Row[*tuple[Json, ...]]
 """A row that was read."""
+
+logger: Final = logging.getLogger(__name__)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -74,26 +79,39 @@ def row_of(first: WorkflowSubmitted) -> Values:
 
 
 def summary_of(row: AnyRow) -> RunSummary:
-    """Read the summary of a run, whose row also tells its last sequence."""
-    return RunSummary(
-        run_id=RunId(row.run_id),
-        namespace=Namespace(row.namespace),
-        name=row.name,
-        status=RunStatus(row.status),
-        sequence=row.sequence,
-        created_at=instant(row.created_at),
-        started_at=None if row.started_at is None else instant(row.started_at),
-        finished_at=None if row.finished_at is None else instant(row.finished_at),
-        labels=msgspec.json.decode(row.labels, type=dict[str, str]),
-        retry_of=None if row.retry_of is None else RunId(row.retry_of),
-    )
+    """Read the summary of a run, whose row also tells its last sequence. Raises `CorruptRunError`."""
+    try:
+        return RunSummary(
+            run_id=RunId(row.run_id),
+            namespace=Namespace(row.namespace),
+            name=row.name,
+            status=RunStatus(row.status),
+            sequence=row.sequence or 0,
+            created_at=instant(row.created_at),
+            started_at=None if row.started_at is None else instant(row.started_at),
+            finished_at=None if row.finished_at is None else instant(row.finished_at),
+            labels=msgspec.json.decode(row.labels, type=dict[str, str]),
+            retry_of=None if row.retry_of is None else RunId(row.retry_of),
+        )
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+        raise CorruptRunError(RunId(row.run_id), f"its summary is damaged ({error})") from None
+
+
+def letter_of(row: AnyRow) -> Letter:
+    """Read a letter. Of one that is damaged the run is all that is known: its executor has a look at it."""
+    try:
+        signal = None if row.signal is None else msgspec.json.decode(row.signal, type=CancelRequested)
+    except (msgspec.MsgspecError, ValueError) as error:
+        logger.error("A letter about run %s is damaged (%s).", row.run_id, error)
+        signal = None
+    return Letter(id=row.id, namespace=Namespace(row.namespace), run_id=RunId(row.run_id), signal=signal)
 
 
 def read_events(run_id: RunId, after: int, data: list[bytes]) -> list[RunEvent]:
     """Decode the events that follow the sequence `after`. Raises `CorruptRunError`."""
     try:
         events = decode_events(b"[%b]" % b",".join(data))
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise CorruptRunError(run_id, f"an event after sequence {after} is damaged ({error})") from None
     for sequence, event in enumerate(events, after + 1):
         if event.sequence != sequence:

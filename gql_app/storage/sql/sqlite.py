@@ -1,15 +1,18 @@
 """A database in a file: SQLite, in threads of its own."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from gql_app.core.errors import StoreUnavailableError
 from gql_app.settings import Settings
 from gql_app.storage.sql.database import unavailable
 
@@ -25,6 +28,8 @@ class SqliteDatabase:
         self.name = f"sqlite:///{path}"
         self.path = path
         self._synchronous = settings.sqlite_synchronous
+        self._place: tuple[int, int] | None = None
+        """The device and the number of the file that is written."""
         self._reader = self._make_engine(settings.store_connections)
         self._writer = self._make_engine(1)
         event.listen(self._writer, "begin", _begin)
@@ -44,8 +49,12 @@ class SqliteDatabase:
         """Do something in a transaction of its own."""
 
         def change() -> T:
+            self._check_place()
             with self._writer.begin() as connection:
-                return work(connection)
+                result = work(connection)
+            # SQLite goes on writing to a file that nobody can find any more: that is not stored.
+            self._check_place()
+            return result
 
         return await self._do(self._writing, change)
 
@@ -55,6 +64,27 @@ class SqliteDatabase:
             await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
         self._reader.dispose()
         self._writer.dispose()
+
+    def _check_place(self) -> None:
+        """Make sure that what is written goes to the file of that name."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            if self._place is None:
+                return
+            raise StoreUnavailableError(f"the file {self.path} is gone") from None
+        place, before = (status.st_dev, status.st_ino), self._place
+        self._place = place
+        if before not in {None, place}:
+            self._reader.dispose()
+            self._writer.dispose()
+            raise StoreUnavailableError(f"the file {self.path} has been replaced by another")
+
+    def _connect(self) -> sqlite3.Connection:
+        # Nobody makes a new file where one was.
+        mode = "rwc" if self._place is None else "rw"
+        address = f"file:{quote(str(self.path))}?mode={mode}"
+        return sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 
     async def _do(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
@@ -67,10 +97,10 @@ class SqliteDatabase:
 
     def _make_engine(self, size: int) -> Engine:
         engine = create_engine(
-            f"sqlite:///{self.path}",
+            "sqlite://",
+            creator=self._connect,
             poolclass=QueuePool,
             pool_size=size,
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         )
         event.listen(engine, "connect", self._prepare)
         return engine

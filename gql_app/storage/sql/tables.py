@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
 )
 
-from gql_app.storage.sql.text import PlainText
+from gql_app.storage.sql.text import PlainId, PlainText
 
 metadata: Final = MetaData(
     naming_convention={
@@ -27,11 +27,13 @@ metadata: Final = MetaData(
 _COUNTER: Final = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts up by itself only in a column of this type."""
 
+MAXIMUM_SEQUENCE: Final = 2**31 - 1
+
 runs: Final = Table(
     "runs",
     metadata,
-    Column("run_id", String(36), primary_key=True),
-    Column("namespace", String(63), nullable=False),
+    Column("run_id", PlainId(36), primary_key=True),
+    Column("namespace", PlainId(63), nullable=False),
     Column("name", PlainText, nullable=False),
     Column("status", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -86,7 +88,7 @@ Index(
 events: Final = Table(
     "events",
     metadata,
-    Column("run_id", String(36), primary_key=True),
+    Column("run_id", PlainId(36), primary_key=True),
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
     sqlite_with_rowid=True,
@@ -96,8 +98,8 @@ events: Final = Table(
 run_values: Final = Table(
     "run_values",
     metadata,
-    Column("run_id", String(36), primary_key=True),
-    Column("sha256", String(64), primary_key=True),
+    Column("run_id", PlainId(36), primary_key=True),
+    Column("sha256", PlainId(64), primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
@@ -106,11 +108,11 @@ run_values: Final = Table(
 run_labels: Final = Table(
     "run_labels",
     metadata,
-    Column("namespace", String(63), primary_key=True),
+    Column("namespace", PlainId(63), primary_key=True),
     Column("name", PlainText, primary_key=True),
     Column("value", PlainText, primary_key=True),
     Column("created_at", BigInteger, primary_key=True, autoincrement=False),
-    Column("run_id", String(36), primary_key=True),
+    Column("run_id", PlainId(36), primary_key=True),
 )
 """The labels once more, to find runs by them."""
 
@@ -120,8 +122,8 @@ letters: Final = Table(
     "letters",
     metadata,
     Column("id", _COUNTER, primary_key=True),
-    Column("namespace", String(63), nullable=False),
-    Column("run_id", String(36), nullable=False),
+    Column("namespace", PlainId(63), nullable=False),
+    Column("run_id", PlainId(36), nullable=False),
     Column("signal", Text),
     sqlite_autoincrement=True,
 )

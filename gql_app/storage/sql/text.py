@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Dialect, Text, TypeDecorator
+from sqlalchemy import Dialect, String, Text, TypeDecorator
 from sqlalchemy.types import TypeEngine
 
 _ESCAPES: Final = (("\x01", "\x01\x02"), ("\x00", "\x01\x01"))
@@ -32,3 +32,14 @@ class PlainText(TypeDecorator[str]):
             for plain, escaped in reversed(_ESCAPES):
                 value = value.replace(escaped, plain)
         return value
+
+
+class PlainId(TypeDecorator[str]):
+    """An id or a name made by us. Others can be asked for, even such as Postgres takes in no text; none is there."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Write an id."""
+        return value.replace("\x00", "\x01\x01") if value is not None and "\x00" in value else value
