@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, true, tuple_, union_all
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from gql_app.core.errors import InvalidCursorError
@@ -23,7 +23,7 @@ LAST: Final = (
 
 def list_runs(connection: Connection, namespace: Namespace, query: RunQuery) -> RunPage:
     """Find a page of runs, and whether there are others on either side."""
-    listing = Listing(namespace, query)
+    listing = Listing(namespace, query, dialect=connection.dialect.name)
     rows = connection.execute(listing.page(query.limit + 1)).all()
     more = len(rows) > query.limit
     skipped = listing.skipped()
@@ -43,7 +43,9 @@ AnySelect: TypeAlias = Select[*tuple[Json, ...]]
 class Listing:
     """The queries for one page."""
 
-    def __init__(self, namespace: Namespace, query: RunQuery) -> None:
+    def __init__(self, namespace: Namespace, query: RunQuery, *, dialect: str) -> None:
+        # Postgres takes the two conditions for independent of each other: it would expect one run, and read all.
+        self._also_by_time = dialect == "sqlite"
         self._namespace = namespace
         self._query = query
         by_name = query.order.field is RunOrderField.NAME
@@ -52,6 +54,7 @@ class Listing:
         walked = next(iter(self._labels), runs)
         self._column: KeyedColumnElement[Json] = runs.c.name if by_name else walked.c.created_at
         self._run_id: KeyedColumnElement[Json] = runs.c.run_id if by_name else walked.c.run_id
+        self._has_one_name = by_name and query.filter.name is not None
         self._descends = query.order.descending is not query.backward
         """Whether the page is filled from above."""
 
@@ -97,7 +100,7 @@ class Listing:
     def _part(
         self, status: RunStatus | None, conditions: Sequence[ColumnElement[bool]], limit: int, *, descends: bool
     ) -> AnySelect:
-        order = [self._column, self._run_id]
+        order = [self._run_id] if self._has_one_name else [self._column, self._run_id]
         found = select(*runs.c, LAST).where(runs.c.namespace == self._namespace, *conditions)
         if status is not None:
             found = found.where(runs.c.status == status.value)
@@ -114,18 +117,26 @@ class Listing:
             found = found.where(runs.c.created_at < microseconds(wanted.created_before))
         for label, (name, value) in self._labels.items():
             is_it = (label.c.namespace == self._namespace, label.c.name == name, label.c.value == value)
-            found = found.where(*is_it, label.c.created_at == runs.c.created_at, label.c.run_id == runs.c.run_id)
+            found = found.where(*is_it, label.c.run_id == runs.c.run_id)
+            if self._also_by_time:
+                found = found.where(label.c.created_at == runs.c.created_at)
         return found
 
     def _beyond(self, position: RunPosition | None, *, ahead: bool, at_it: bool = False) -> ColumnElement[bool] | None:
         """Say that a run stands behind a position in the list (`ahead`) or before it, or perhaps at it."""
         if position is None:
             return None
-        place = tuple_(self._column, self._run_id)
-        there = tuple_(
-            literal(self._value(position), self._column.type), literal(str(position.run_id), runs.c.run_id.type)
-        )
-        if ahead is self._query.order.descending:
+        below = ahead is self._query.order.descending
+        run_id = literal(str(position.run_id), runs.c.run_id.type)
+        place: ColumnElement[Json] = tuple_(self._column, self._run_id)
+        there: ColumnElement[Json] = tuple_(literal(self._value(position), self._column.type), run_id)
+        if self._has_one_name:
+            name = self._query.filter.name or ""
+            if name != position.value:
+                # No id is less than none: that is found to be so in the index.
+                return true() if (name < position.value) is below else self._run_id < ""
+            place, there = self._run_id, run_id
+        if below:
             return place <= there if at_it else place < there
         return place >= there if at_it else place > there
 
