@@ -1,6 +1,8 @@
 """A database in Postgres, by asyncpg."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -35,34 +37,36 @@ class PostgresDatabase:
     def __init__(self, url: URL, settings: Settings) -> None:
         self.name = url.render_as_string(hide_password=True)
         self._url = url
+        self._connecting: set[asyncio.Future[DriverConnection]] = set()
         readers = settings.store_connections
         self._reader = self._make_engine(readers).execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self._make_engine(1)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Do something that changes nothing."""
-        try:
-            async with self._reader.connect() as connection:
-                return await connection.run_sync(work)
-        except Exception as error:
-            trouble = _trouble(error)
-            if trouble is None:
-                raise
-            raise trouble from error
+        """Do something that changes nothing; a second time, if its connection had ended while nobody used it."""
+        with _telling_trouble():
+            try:
+                return await self._look(work)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+        with _telling_trouble():
+            return await self._look(work)
+
+    async def _look(self, work: Callable[[Connection], T]) -> T:
+        async with self._reader.connect() as connection:
+            return await connection.run_sync(work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own."""
-        try:
+        with _telling_trouble():
             async with self._writer.begin() as connection:
                 return await connection.run_sync(work)
-        except Exception as error:
-            trouble = _trouble(error)
-            if trouble is None:
-                raise
-            raise trouble from error
 
     async def close(self) -> None:
         """Let go of all connections."""
+        if self._connecting:
+            await asyncio.wait(self._connecting)
         await self._reader.dispose()
         await self._writer.dispose()
 
@@ -75,16 +79,44 @@ class PostgresDatabase:
         )
         return connection
 
+    async def _connect_to_the_end(self) -> DriverConnection:
+        """Connect. Nothing interrupts the driver in it; a connection that nobody wants any more is ended."""
+        connecting = asyncio.ensure_future(self.connect())
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_let_go)
+            raise
+
     def _make_engine(self, size: int) -> AsyncEngine:
         return create_async_engine(
             "postgresql+asyncpg://",
             # So that the address means what it means to the driver.
-            async_creator=self.connect,
+            async_creator=self._connect_to_the_end,
             poolclass=AsyncAdaptedQueuePool,
             pool_size=size,
             max_overflow=0,
             pool_timeout=CONNECT_SECONDS,
         )
+
+
+def _let_go(connecting: "asyncio.Future[DriverConnection]") -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().terminate()
+
+
+@contextmanager
+def _telling_trouble() -> Iterator[None]:
+    """Make errors that tell of trouble `StoreUnavailableError`."""
+    try:
+        yield
+    except Exception as error:
+        trouble = _trouble(error)
+        if trouble is None:
+            raise
+        raise trouble from error
 
 
 def _trouble(error: Exception) -> StoreUnavailableError | None:
