@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy import Connection
 
 from gql_app.core.ids import DEFAULT_NAMESPACE
+from gql_app.core.listing import RunQuery
 from gql_app.engine.clock import SystemClock
 from gql_app.settings import Settings
 from gql_app.storage.sql.opening import opened
 from gql_app.storage.sql.sqlite import SqliteDatabase
 from tests.support.logs import finished_log, run_id
+from tests.support.repositories import ManualClock
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
@@ -57,3 +59,18 @@ async def test_events_that_were_read_do_not_disappear_before_their_writer_knows_
     assert [event.sequence for event in before] in ([1, 2, 3], [1, 2, 3, 4])
     assert [event.sequence for event in last] == [before[-1].sequence]
     assert [event.sequence for event in after] == [4]
+
+
+async def test_runs_that_became_too_old_meanwhile_are_gone_when_a_store_is_opened(tmp_path: Path) -> None:
+    settings = Settings(store=f"sqlite:///{tmp_path / 'runs.db'}", retention_seconds=60)
+    clock = ManualClock()
+    async with opened(settings, clock=clock) as repository:
+        await repository.lead()
+        await repository.create(finished_log(), values={})
+    clock.advance(3_600)
+
+    async with opened(settings, clock=clock) as repository:
+        await repository.lead()
+        page = await repository.list(DEFAULT_NAMESPACE, RunQuery())
+
+    assert page.runs == ()

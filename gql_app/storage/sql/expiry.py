@@ -43,7 +43,7 @@ class Expiry:
 
     def number(self, connection: Connection, rows: Mapping[RunId, Values], states: Mapping[RunId, RunState]) -> None:
         """Fill in what a run's row tells from its end on, in the order in which they finished."""
-        self._know(connection)
+        self.know(connection)
         sizes = self._sizes(connection, [run_id for run_id, state in states.items() if state.values is None])
         for run_id, row in rows.items():
             self._last_number += 1
@@ -70,7 +70,7 @@ class Expiry:
 
     def remove_due(self, connection: Connection, now: datetime) -> list[RunId]:
         """Remove what has to go, or the first part of it."""
-        self._know(connection)
+        self.know(connection)
         removed: list[RunId] = []
         while len(removed) < AT_ONCE:
             due = self._find_due(connection, now)
@@ -123,7 +123,8 @@ class Expiry:
             return None
         return next((namespace for namespace, count in self._runs.items() if count > most), None)
 
-    def _know(self, connection: Connection) -> None:
+    def know(self, connection: Connection) -> None:
+        """Count them, unless that is done."""
         if self._known:
             return
         forgotten = self._forgotten

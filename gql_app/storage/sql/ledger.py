@@ -13,7 +13,7 @@ from gql_app.core.signals import CancelRequested
 from gql_app.ports import Clock, IdempotencyKey, Letter
 from gql_app.settings import Settings
 from gql_app.storage.admission import Admission
-from gql_app.storage.sql.entries import Append, Create, Delete, RunState, Send, WriteEntry
+from gql_app.storage.sql.entries import Append, Create, Delete, Expire, RunState, Send, WriteEntry
 from gql_app.storage.sql.expiry import Expiry
 from gql_app.storage.sql.new_rows import NewRows
 from gql_app.storage.sql.rows import Values, microseconds, read_events, row_of
@@ -67,6 +67,8 @@ class Ledger:
         if not leads:
             self._states.clear()
         else:
+            if any(isinstance(entry, Expire) for entry in entries):
+                self._expiry.know(connection)
             self._remove_due(connection)
         transaction.look_up(entries)
         errors: list[Exception | None] = []
