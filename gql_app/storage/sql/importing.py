@@ -14,11 +14,11 @@ from gql_app.core.ids import Namespace, RunId
 from gql_app.storage.sql.arrivals import Arrivals, InvalidExportError
 from gql_app.storage.sql.database import Database
 from gql_app.storage.sql.entries import event_rows
-from gql_app.storage.sql.ledger import ADMISSION_LOCK
 from gql_app.storage.sql.new_rows import NewRows
 from gql_app.storage.sql.rows import AnyRow, Values, microseconds, read_events, row_of
 from gql_app.storage.sql.staging import StagedRun
 from gql_app.storage.sql.tables import events, run_values, runs
+from gql_app.storage.sql.transaction import ADMISSION_LOCK
 from gql_app.storage.sql.wakeups import Wakeups
 
 RUNS_AT_ONCE: Final = 200
