@@ -114,7 +114,9 @@ async def _open_store(settings: Settings, clock: Clock) -> AsyncIterator[RunRepo
         # What reads and writes databases is an extra.
         from gql_app.storage.sql.opening import opened  # noqa: PLC0415 - see the line above
     except ModuleNotFoundError:
-        raise MissingExtraError("GQL_APP_STORE", "sqlite") from None
+        raise MissingExtraError(
+            "GQL_APP_STORE", "postgres" if settings.store.startswith("postgres") else "sqlite"
+        ) from None
     async with opened(settings, clock=clock) as repository:
         yield repository
 
@@ -132,7 +134,9 @@ async def key_records(settings: Settings, *, makes: bool = True) -> AsyncIterato
         from gql_app.storage.sql.key_table import SqlKeyRecords  # noqa: PLC0415 - see the line above
         from gql_app.storage.sql.upkeep import opened_database  # noqa: PLC0415 - see the line above
     except ModuleNotFoundError:
-        raise MissingExtraError("GQL_APP_STORE", "sqlite") from None
+        raise MissingExtraError(
+            "GQL_APP_STORE", "postgres" if settings.store.startswith("postgres") else "sqlite"
+        ) from None
     async with opened_database(settings, makes=makes) as database:
         yield SqlKeyRecords(database)
 
