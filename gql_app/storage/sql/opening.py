@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -74,6 +75,8 @@ def parse_store(text: str) -> URL:
     """Read the address of a database. Raises `InvalidStoreError`, which shows no password."""
     try:
         url = make_url(text)
+        # The driver reads it once more, and in its own way.
+        urlsplit(url.render_as_string(hide_password=False))
     except (ArgumentError, ValueError):
         shown = text.rpartition("@")[2]
         raise InvalidStoreError(f"The store {shown!r} is not the address of one; write {_KINDS}.") from None
