@@ -25,7 +25,7 @@ def test_what_is_not_the_address_of_a_store_is_refused_without_its_password(text
 
 
 def test_a_directory_that_is_not_there_is_named() -> None:
-    with pytest.raises(InvalidStoreError, match="/nowhere/runs.db is not there"):
+    with pytest.raises(InvalidStoreError, match=r"/nowhere/runs\.db is not there"):
         make_database(Settings(store="sqlite:////nowhere/runs.db"))
 
 
