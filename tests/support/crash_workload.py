@@ -3,8 +3,8 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -68,8 +68,9 @@ class Workload:
 
     async def until_seen(self, count: int) -> None:
         """Wait until subscribers have been told of so many events, or nothing is left to come."""
-        async with asyncio.timeout(LONGEST_WAIT), self._progress:
-            await self._progress.wait_for(lambda: self.seen >= count or not self._tasks or bool(self._failures))
+        with self._explained():
+            async with asyncio.timeout(LONGEST_WAIT), self._progress:
+                await self._progress.wait_for(lambda: self.seen >= count or not self._tasks or bool(self._failures))
         self._check()
 
     async def until_acknowledged(self) -> None:
@@ -80,10 +81,21 @@ class Workload:
 
     async def finished(self) -> None:
         """Wait until every run has ended and every subscriber knows."""
-        async with asyncio.timeout(LONGEST_WAIT):
-            while self._tasks:
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
-                self._check()
+        with self._explained():
+            async with asyncio.timeout(LONGEST_WAIT):
+                while self._tasks:
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+                    self._check()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what the servers are doing if what is waited for does not come."""
+        try:
+            yield
+        except TimeoutError as error:
+            for server in self.servers:
+                error.add_note(server.explain())
+            raise
 
     def _check(self) -> None:
         if self._failures:

@@ -26,7 +26,7 @@ class Instance:
         self._port = ReservedPort()
         self.url = f"http://127.0.0.1:{self._port.number}"
         self._arguments = ("--store", store, "--tools", "tests.support.recording_tools", *arguments)
-        self._environment = {RECORD: str(record), "GQL_APP_LOG_LEVEL": "warning"}
+        self._environment = {RECORD: str(record), "GQL_APP_LOG_LEVEL": "warning", "PYTHONFAULTHANDLER": "1"}
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -75,6 +75,16 @@ class Instance:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+    def explain(self) -> str:
+        """Tell how it is, for a test that has waited in vain: all it does at the moment. That is its end."""
+        if self.process is None:
+            return f"{self.url}: killed by the test"
+        ended = self.process.poll()
+        if ended is None:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(LONGEST_WAIT)
+        return f"{self.url}: exit code {ended}; {self._log.read_text()[-6000:]}"
 
     def freeze(self) -> None:
         """Let it stand still from now on, until it is told to `thaw`."""
