@@ -111,7 +111,7 @@ def check_calls(log: Sequence[RunEvent], calls: Sequence[Json], document: Json) 
 
 def check_turns(calls: Sequence[Json]) -> int:
     """Check that no process called a tool once another had begun to, and tell how many did."""
-    turns = [pid for pid, _ in groupby(call["pid"] for call in calls)]
+    turns = [process for process, _ in groupby(call["process"] for call in calls)]
     assert len(turns) == len(set(turns)), f"processes took turns: {turns}"
     return len(turns)
 

@@ -3,12 +3,16 @@
 import asyncio
 import json
 import os
+import uuid
 from typing import Final
 
 from gql_app import ToolContext, ToolError, tool
 
 RECORD: Final = "GQL_APP_TEST_RECORD"
 """Names the file in the environment."""
+
+PROCESS: Final = uuid.uuid4().hex
+"""Names this process for ever: the system uses numbers of processes again."""
 
 
 def record(context: ToolContext, what: str) -> None:
@@ -17,6 +21,7 @@ def record(context: ToolContext, what: str) -> None:
         {
             "what": what,
             "pid": os.getpid(),
+            "process": PROCESS,
             "run": context.run_id,
             "node": context.node_id,
             "attempt": context.attempt,
