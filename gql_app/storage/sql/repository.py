@@ -178,7 +178,7 @@ class SqlRunRepository:
         while True:
             with self._wakeups.watching(run_id) as woken:
                 try:
-                    end = await self._wakeups.end(run_id, lambda: self._look(run_id))
+                    end = self._wakeups.readable(run_id, await self._wakeups.end(run_id, lambda: self._look(run_id)))
                 except WorkflowNotFoundError:
                     if waited:
                         raise WorkflowRemovedError(run_id) from None

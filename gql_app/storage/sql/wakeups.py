@@ -79,6 +79,14 @@ class Wakeups:
             looking.add_done_callback(lambda done: self._found(run_id, done))
         return await asyncio.shield(looking)
 
+    def readable(self, run_id: RunId, end: End) -> End:
+        """Tell how far a run that goes to `end` can be read here: not to what is committed but not known here yet.
+
+        Who were told of that would look for it again and again, find nothing, and keep its writer from being heard.
+        """
+        last = self.recent.last(run_id)
+        return end if last is None or last >= end.sequence else End(end.namespace, last, finished=False)
+
     def advance(self, run_id: RunId, end: End, *, sure: bool) -> None:
         """Hear from the writer how far a run goes now, and wake whoever waits for it.
 
