@@ -14,13 +14,14 @@ from gql_app.core.values import Json
 from tests.support.crash_promises import check, check_turns, lost, read_calls
 from tests.support.crash_workload import Workload
 from tests.support.documents import SUBMIT, document
+from tests.support.effort import effort
 from tests.support.instances import LONGEST_WAIT, Instance, running
 from tests.support.postgres import shared_cluster
 from tests.support.requirements import REPOSITORY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
-KILLS = 200 if os.environ.get("GQL_APP_SOAK") == "1" else 20
+KILLS = effort(here=8, ci=20, soak=200)
 SEED = int(os.environ.get("GQL_APP_CRASH_SEED", "4"))
 STATE = """
 query State($id: ID!) { workflow(id: $id) { status nodes { status nextAttemptAt attempts { status } } } }

@@ -12,13 +12,14 @@ from gql_app.core.values import Json
 from gql_app.storage.sql.advisory import TRY_SECONDS
 from tests.support.crash_promises import check, check_turns, lost, read_calls
 from tests.support.crash_workload import Workload
+from tests.support.effort import effort
 from tests.support.instances import Instance, running
 from tests.support.postgres import Cluster, own_cluster, shared_cluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
-KILLS = 100 if os.environ.get("GQL_APP_SOAK") == "1" else 20
-RESTARTS = 5
+KILLS = effort(here=8, ci=20, soak=100)
+RESTARTS = effort(here=2, ci=5, soak=20)
 SEED = int(os.environ.get("GQL_APP_CRASH_SEED", "4"))
 LONGEST_WAIT = 60.0
 

@@ -10,13 +10,13 @@ import sys
 import pytest
 
 from gql_app.engine.elected import ElectedExecutor
+from tests.support.effort import effort
 from tests.support.requirements import REPOSITORY
 from tests.support.simulation import SimulationError, simulate
 
 pytestmark = pytest.mark.simulation
 
-SOAK = os.environ.get("GQL_APP_SOAK") == "1"
-SEEDS = int(os.environ.get("GQL_APP_SIMULATION_SEEDS", "20000" if SOAK else "3000"))
+SEEDS = int(os.environ.get("GQL_APP_SIMULATION_SEEDS") or effort(here=500, ci=3_000, soak=20_000))
 FIRST = int(os.environ.get("GQL_APP_SIMULATION_FIRST", "0"))
 CHUNKS = 20
 TELL_HISTORY = "from tests.support.simulation import simulate; print(*simulate({seed}), sep='\\n')"
