@@ -150,9 +150,8 @@ class RunDriver:
 
     async def _turn(self) -> None:
         shared = self._shared
-        asked = self._asked
-        if asked:
-            self._asked = []
+        # Who asks while this turn is being stored is answered by the next.
+        asked, self._asked = self._asked, []
         try:
             turn = Turn(self.run, shared.clock.now(), self._slots, closing=shared.closing)
             while self._inbox and len(turn.events) < _EVENTS_AT_ONCE:
