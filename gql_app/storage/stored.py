@@ -3,32 +3,16 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
 
 from gql_app.core.codec import encode_events
 from gql_app.core.events import (
-    Event,
     RunEvent,
-    WorkflowCancelled,
-    WorkflowCompleted,
-    WorkflowFailed,
-    WorkflowStarted,
-    WorkflowStopping,
     WorkflowSubmitted,
-    WorkflowTimedOut,
 )
 from gql_app.core.listing import RunSummary
 from gql_app.core.run import RunStatus
 from gql_app.storage.compact import CompactLog
-
-_STATUS: Final[dict[type[Event], RunStatus]] = {
-    WorkflowStarted: RunStatus.RUNNING,
-    WorkflowStopping: RunStatus.STOPPING,
-    WorkflowCompleted: RunStatus.COMPLETED,
-    WorkflowFailed: RunStatus.FAILED,
-    WorkflowCancelled: RunStatus.CANCELLED,
-    WorkflowTimedOut: RunStatus.TIMED_OUT,
-}
+from gql_app.storage.statuses import STATUS
 
 
 class StoredRun:
@@ -80,7 +64,7 @@ class StoredRun:
             sequence += 1
             if event.sequence != sequence:
                 raise ValueError(f"Run {self.run_id}: event {event.sequence} stands where {sequence} belongs.")
-            if type(event) in _STATUS:
+            if type(event) in STATUS:
                 changes.append(event)
         self._log.extend(events)
         self.sequence = sequence
@@ -143,7 +127,7 @@ class StoredRun:
         )
 
     def _change(self, event: RunEvent) -> None:
-        self.status = _STATUS[type(event)]
+        self.status = STATUS[type(event)]
         if self.status is RunStatus.RUNNING:
             self.started_at = event.at
         elif self.status.final:

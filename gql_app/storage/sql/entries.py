@@ -18,8 +18,9 @@ from gql_app.core.ids import Namespace, RunId
 from gql_app.core.run import RunStatus
 from gql_app.core.signals import CancelRequested
 from gql_app.ports import IdempotencyKey, Letter
-from gql_app.storage.sql.rows import STATUS, Values, microseconds
+from gql_app.storage.sql.rows import Values, microseconds
 from gql_app.storage.sql.wakeups import End
+from gql_app.storage.statuses import STATUS
 
 
 @dataclass(slots=True)

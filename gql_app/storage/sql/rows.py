@@ -1,7 +1,6 @@
 """Runs as rows, and back."""
 
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -11,15 +10,8 @@ from sqlalchemy import Row
 from gql_app.core.codec import decode_events
 from gql_app.core.errors import CorruptRunError
 from gql_app.core.events import (
-    Event,
     RunEvent,
-    WorkflowCancelled,
-    WorkflowCompleted,
-    WorkflowFailed,
-    WorkflowStarted,
-    WorkflowStopping,
     WorkflowSubmitted,
-    WorkflowTimedOut,
 )
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.listing import RunSummary
@@ -37,16 +29,6 @@ logger: Final = logging.getLogger(__name__)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-STATUS: Final[Mapping[type[Event], RunStatus]] = {
-    WorkflowStarted: RunStatus.RUNNING,
-    WorkflowStopping: RunStatus.STOPPING,
-    WorkflowCompleted: RunStatus.COMPLETED,
-    WorkflowFailed: RunStatus.FAILED,
-    WorkflowCancelled: RunStatus.CANCELLED,
-    WorkflowTimedOut: RunStatus.TIMED_OUT,
-}
-"""What an event makes of the status of its run; the others leave it as it is."""
 
 
 def microseconds(time: datetime) -> int:
