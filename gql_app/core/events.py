@@ -1,91 +1,80 @@
 """What happened in a run: facts, in the past tense, with a dense sequence. The log of them is the run."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
 
+from gql_app.core.event_parts import (
+    Event,
+    Failure,
+    LogLevel,
+    LostReason,
+    Outcome,
+    RetryState,
+    SkipReason,
+    SlotLimit,
+    StepKind,
+    StepRequest,
+    Timeout,
+    Usage,
+    add_usage,
+)
 from gql_app.core.ids import Namespace, NodeKey, RunId
 from gql_app.core.plan import Plan
+from gql_app.core.step_events import (
+    NodeLog,
+    NodeOutputChunk,
+    NodeProgress,
+    StepCompleted,
+    StepFailed,
+    StepQueued,
+    StepStarted,
+)
 from gql_app.core.values import NULL, Value
 
-
-class RetryState(StrEnum):
-    """Why a failed node was not tried again."""
-
-    MAXIMUM_ATTEMPTS_REACHED = "MAXIMUM_ATTEMPTS_REACHED"
-    NON_RETRYABLE_ERROR = "NON_RETRYABLE_ERROR"
-    TIMEOUT = "TIMEOUT"
-    CANCEL_REQUESTED = "CANCEL_REQUESTED"
-
-
-class SkipReason(StrEnum):
-    """Why a node was skipped."""
-
-    CONDITION_FALSE = "CONDITION_FALSE"
-    DEPENDENCY_UNAVAILABLE = "DEPENDENCY_UNAVAILABLE"
-    WORKFLOW_STOPPING = "WORKFLOW_STOPPING"
-
-
-class SlotLimit(StrEnum):
-    """The limit a queued node waits for. `RUNS` is in no event: a run that has not begun waits for it."""
-
-    RUNS = "RUNS"
-    WORKFLOW = "WORKFLOW"
-    TOOL = "TOOL"
-    PROCESSES = "PROCESSES"
-    EXECUTOR = "EXECUTOR"
-
-
-class Timeout(StrEnum):
-    """Which timeout ended an attempt."""
-
-    ATTEMPT = "ATTEMPT"
-    HEARTBEAT = "HEARTBEAT"
-    TOTAL = "TOTAL"
-
-
-class LostReason(StrEnum):
-    """Why an attempt's process is no longer there."""
-
-    CRASH = "CRASH"
-    SHUTDOWN = "SHUTDOWN"
-
-
-class Outcome(StrEnum):
-    """How a run ends."""
-
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    TIMED_OUT = "TIMED_OUT"
-
-
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Why something failed. `retryable` and `retry_after` (seconds) are what the error said of itself."""
-
-    type: str
-    message: str = ""
-    retryable: bool = True
-    retry_after: float | None = None
-    node: NodeKey | None = None
-    """In a run's error: the node that caused it."""
-
-
-class Event(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-    gc=False,
-    tag=lambda name: f"{name}/1",
-    tag_field="type",
-):
-    """The base of all events. The tag carries the version of the type's layout."""
-
-    sequence: int
-    at: datetime
+__all__ = [
+    "TERMINAL_EVENTS",
+    "AttemptCancelled",
+    "AttemptFailed",
+    "AttemptLost",
+    "AttemptStarted",
+    "AttemptTimedOut",
+    "Event",
+    "Failure",
+    "LogLevel",
+    "LostReason",
+    "NodeCancelled",
+    "NodeCompleted",
+    "NodeFailed",
+    "NodeLog",
+    "NodeOutputChunk",
+    "NodeProgress",
+    "NodeQueued",
+    "NodeReused",
+    "NodeSkipped",
+    "Outcome",
+    "RetryState",
+    "RunEvent",
+    "SkipReason",
+    "SlotLimit",
+    "StepCompleted",
+    "StepFailed",
+    "StepKind",
+    "StepQueued",
+    "StepRequest",
+    "StepStarted",
+    "Timeout",
+    "Usage",
+    "WorkflowCancelled",
+    "WorkflowCompleted",
+    "WorkflowFailed",
+    "WorkflowStarted",
+    "WorkflowStopping",
+    "WorkflowSubmitted",
+    "WorkflowTimedOut",
+    "add_usage",
+]
 
 
 class WorkflowSubmitted(Event, frozen=True, kw_only=True):
@@ -97,7 +86,7 @@ class WorkflowSubmitted(Event, frozen=True, kw_only=True):
     document: msgspec.Raw
     """The document as it was sent."""
     input: Value = NULL
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     retry_of: RunId | None = None
     trace_parent: str | None = None
     """The W3C `traceparent` of what submitted it, if that was traced: the run goes on with the trace."""
@@ -240,6 +229,13 @@ RunEvent: TypeAlias = (
     | AttemptLost
     | AttemptCancelled
     | NodeCompleted
+    | NodeOutputChunk
+    | NodeLog
+    | NodeProgress
+    | StepQueued
+    | StepStarted
+    | StepFailed
+    | StepCompleted
     | NodeFailed
     | NodeSkipped
     | NodeCancelled

@@ -31,6 +31,8 @@ from gql_app.core.events import (
 )
 from gql_app.core.plan import Plan
 from gql_app.core.run import Attempt, AttemptStatus, NodeRun, NodeStatus, RunStatus, Topology, WorkflowRun
+from gql_app.core.step_fold import APPLY, end_steps
+from gql_app.core.step_run import StepStatus
 
 
 def topology(plan: Plan) -> Topology:
@@ -151,8 +153,17 @@ def _attempt_started(run: WorkflowRun, event: AttemptStarted) -> Sequence[int]:
     node = run.nodes[i]
     _leave_line(run, node)
     run.running += 1
-    run.nodes[i] = NodeRun(i, node.key, NodeStatus.RUNNING, (*node.attempts, Attempt(event.attempt, event.at)))
+    started = NodeRun(i, node.key, NodeStatus.RUNNING, (*node.attempts, Attempt(event.attempt, event.at)))
+    if node.steps or node.usage is not None:
+        started = msgspec.structs.replace(started, steps=node.steps, usage=node.usage)
+    run.nodes[i] = started
     return ()
+
+
+def _end_progress(run: WorkflowRun, node: NodeRun) -> None:
+    """Let what the attempt said of its progress no longer count."""
+    if node.progress is not None:
+        run.progressed -= node.progress.millionths
 
 
 def _attempt_ended(
@@ -161,6 +172,7 @@ def _attempt_ended(
     i = run.topology.index[event.node.id]
     node = run.nodes[i]
     run.running -= 1
+    _end_progress(run, node)
     error, retry_at = (None, None) if isinstance(event, AttemptCancelled) else (event.error, event.retry_at)
     last = msgspec.structs.replace(node.attempts[-1], status=_ENDED[type(event)], finished_at=event.at, error=error)
     run.nodes[i] = msgspec.structs.replace(
@@ -168,6 +180,8 @@ def _attempt_ended(
         attempts=(*node.attempts[:-1], last),
         status=NodeStatus.RETRYING if retry_at is not None else node.status,
         next_attempt_at=retry_at,
+        progress=None,
+        steps=node.steps and end_steps(node.steps, _ENDED_STEPS[type(event)], event.at),
     )
     return ()
 
@@ -177,9 +191,18 @@ def _node_completed(run: WorkflowRun, event: NodeCompleted) -> Sequence[int]:
     node = run.nodes[i]
     run.running -= 1
     last = node.attempts[-1]
-    done = Attempt(last.number, last.started_at, AttemptStatus.COMPLETED, event.at)
+    done = Attempt(last.number, last.started_at, AttemptStatus.COMPLETED, event.at, usage=last.usage)
     attempts = (done,) if len(node.attempts) == 1 else (*node.attempts[:-1], done)
-    run.nodes[i] = NodeRun(i, node.key, NodeStatus.COMPLETED, attempts, event.output, finished_at=event.at)
+    completed = NodeRun(i, node.key, NodeStatus.COMPLETED, attempts, event.output, finished_at=event.at)
+    if node.steps or node.progress is not None or node.streamed_bytes:
+        _end_progress(run, node)
+        completed = msgspec.structs.replace(
+            completed,
+            steps=end_steps(node.steps, StepStatus.CANCELLED, event.at),
+            streamed_bytes=node.streamed_bytes,
+            usage=node.usage,
+        )
+    run.nodes[i] = completed
     run.value_bytes += event.output.size
     return _node_ended(run, i)
 
@@ -230,6 +253,12 @@ _ENDED: Final[dict[type[Event], AttemptStatus]] = {
     AttemptLost: AttemptStatus.LOST,
     AttemptCancelled: AttemptStatus.CANCELLED,
 }
+_ENDED_STEPS: Final[dict[type[Event], StepStatus]] = {
+    AttemptFailed: StepStatus.CANCELLED,
+    AttemptTimedOut: StepStatus.CANCELLED,
+    AttemptLost: StepStatus.LOST,
+    AttemptCancelled: StepStatus.CANCELLED,
+}
 # One function per event type, each typed for its own event; the table cannot say so.
 _APPLY: Final[dict[type[Event], Callable[..., Sequence[int]]]] = {
     WorkflowStarted: _workflow_started,
@@ -249,4 +278,5 @@ _APPLY: Final[dict[type[Event], Callable[..., Sequence[int]]]] = {
     NodeFailed: _node_given_up,
     NodeSkipped: _node_given_up,
     NodeCancelled: _node_given_up,
+    **APPLY,
 }

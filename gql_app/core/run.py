@@ -12,9 +12,11 @@ from gql_app.core.events import (
     RetryState,
     SkipReason,
     SlotLimit,
+    Usage,
 )
 from gql_app.core.ids import Namespace, NodeKey, RunId
 from gql_app.core.plan import NodePlan, Plan
+from gql_app.core.step_run import StepRun
 from gql_app.core.values import NULL, Value
 
 
@@ -76,6 +78,20 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     status: AttemptStatus = AttemptStatus.RUNNING
     finished_at: datetime | None = None
     error: Failure | None = None
+    usage: Usage | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """How far an attempt says it has come."""
+
+    fraction: float | None = None
+    """From 0 to 1, if it has said."""
+    message: str = ""
+
+    @property
+    def millionths(self) -> int:
+        """Tell the fraction as an integer, whose sums are exact."""
+        return 0 if self.fraction is None else round(self.fraction * 1_000_000)
 
 
 class NodeRun(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -94,6 +110,14 @@ class NodeRun(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     queued_at: datetime | None = None
     queued_for: SlotLimit | None = None
     finished_at: datetime | None = None
+    steps: tuple[StepRun, ...] = ()
+    """In the order in which they were first asked for, those of earlier attempts too."""
+    progress: Progress | None = None
+    """Of the attempt in flight."""
+    streamed_bytes: int = 0
+    """What the last attempt streamed."""
+    usage: Usage | None = None
+    """Of all attempts."""
 
     @property
     def started_at(self) -> datetime | None:
@@ -145,11 +169,18 @@ class WorkflowRun(msgspec.Struct, kw_only=True, omit_defaults=True):
     waiting: dict[int, None] = {}
     """Nodes that wait for the run's own limit, first come first."""
     value_bytes: int = 0
-    """What the outputs of the nodes take together."""
+    """What the outputs of the nodes, what went in and out of steps and what was streamed take together."""
+    usage: Usage | None = None
+    progressed: int = 0
+    """How far the attempts in flight say that they have come: the sum of their fractions, in millionths."""
 
     def node(self, key: NodeKey) -> NodeRun:
         """Find a node. Raises `KeyError` for one that is not in the plan."""
         return self.nodes[self.topology.index[key.id]]
+
+    def step(self, key: NodeKey, step_id: str) -> StepRun | None:
+        """Find a step of a node, if there is one of this id."""
+        return next((step for step in self.node(key).steps if step.id == step_id), None)
 
     def node_plan(self, key: NodeKey) -> NodePlan:
         """Find what was planned for a node."""

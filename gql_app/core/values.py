@@ -36,3 +36,5 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 NULL: Final = Value()
 """The value `null`."""
+NO_FIELDS: Final = msgspec.Raw(b"{}")
+"""The JSON object with nothing in it."""

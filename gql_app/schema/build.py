@@ -19,7 +19,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-from gql_app.schema import event
+from gql_app.schema import event, step_event
 from gql_app.schema.errors import HANDLERS
 from gql_app.schema.mutation import Mutation
 from gql_app.schema.query import Query
@@ -70,7 +70,11 @@ def build_schema() -> Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[kind for kind in vars(event).values() if isinstance(kind, type) and issubclass(kind, event.RunEvent)],
+        types=[
+            kind
+            for kind in {**vars(event), **vars(step_event)}.values()
+            if isinstance(kind, type) and issubclass(kind, event.RunEvent)
+        ],
         config=StrawberryConfig(scalar_map=SCALARS),
         exception_handlers=HANDLERS,
     )

@@ -7,10 +7,11 @@ import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from gql_app.core.errors import ProblemCode
-from gql_app.core.events import LostReason, Outcome, RetryState, SkipReason, SlotLimit, Timeout
+from gql_app.core.events import LogLevel, LostReason, Outcome, RetryState, SkipReason, SlotLimit, StepKind, Timeout
 from gql_app.core.listing import RunOrderField
 from gql_app.core.run import AttemptStatus, NodeStatus, RunStatus
 from gql_app.core.spec import Jitter
+from gql_app.core.step_run import StepStatus
 from gql_app.service import Action, HealthStatus, RetryFrom
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "HealthStatus",
     "Isolation",
     "Jitter",
+    "LogLevel",
     "LostReason",
     "NodeStatus",
     "OrderDirection",
@@ -30,6 +32,8 @@ __all__ = [
     "RunStatus",
     "SkipReason",
     "SlotLimit",
+    "StepKind",
+    "StepStatus",
     "Timeout",
 ]
 
@@ -91,6 +95,35 @@ _publish(
         "TIMED_OUT": "The tool took too long; whatever it still does no longer counts.",
         "CANCELLED": "It was stopped because the run was stopping.",
         "LOST": "The process that ran it died or was shut down.",
+    },
+)
+_publish(
+    StepKind,
+    {
+        "MODEL": "It asks a language model.",
+        "TOOL": "It calls a tool.",
+        "OTHER": "It does what its tool wants done only once.",
+    },
+)
+_publish(
+    StepStatus,
+    {
+        "QUEUED": "Waiting for a slot.",
+        "RUNNING": "It is being tried.",
+        "RETRYING": "The last try failed; the next one is due at `nextAttemptAt`.",
+        "COMPLETED": "It has an output, and is never done again. Final.",
+        "FAILED": "It was given up, in this attempt of its node.",
+        "CANCELLED": "The attempt of its node ended before it.",
+        "LOST": "The process that ran it died or was shut down.",
+    },
+)
+_publish(
+    LogLevel,
+    {
+        "DEBUG": "For whoever looks for a fault.",
+        "INFO": "Worth knowing.",
+        "WARNING": "Not as it should be.",
+        "ERROR": "Something failed.",
     },
 )
 _publish(

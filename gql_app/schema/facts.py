@@ -10,6 +10,7 @@ from gql_app.core.ids import NodeKey
 from gql_app.core.run import WorkflowRun
 from gql_app.schema import event as api
 from gql_app.schema.node import Failure
+from gql_app.schema.step_facts import make_shown_event, make_step_event
 
 _RunFact: TypeAlias = (
     facts.WorkflowSubmitted
@@ -45,6 +46,10 @@ def make_event(run: WorkflowRun, fact: facts.RunEvent) -> api.RunEvent:
             return _attempt_event(run, fact)
         case facts.NodeReused() | facts.NodeQueued() | facts.NodeFailed() | facts.NodeSkipped() | facts.NodeCancelled():
             return _node_event(run, fact)
+        case facts.NodeOutputChunk() | facts.NodeLog() | facts.NodeProgress():
+            return make_shown_event(fact)
+        case facts.StepQueued() | facts.StepStarted() | facts.StepFailed() | facts.StepCompleted():
+            return make_step_event(run, fact)
         case _:
             return _run_event(run, fact)
 
