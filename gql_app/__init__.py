@@ -4,10 +4,10 @@ What stands here is for authors of tools.
 """
 
 from gql_app.core.errors import ToolError
-from gql_app.core.spec import RetryPolicy, TimeoutPolicy
+from gql_app.core.spec import RateLimit, RetryPolicy, TimeoutPolicy
 from gql_app.ports import ToolContext
 from gql_app.tools.decorator import tool
 
-__all__ = ["RetryPolicy", "TimeoutPolicy", "ToolContext", "ToolError", "__version__", "tool"]
+__all__ = ["RateLimit", "RetryPolicy", "TimeoutPolicy", "ToolContext", "ToolError", "__version__", "tool"]
 
 __version__ = "0.1.0"

@@ -7,7 +7,7 @@ from gql_app.core.ids import NodeKey
 
 def event_of(event: events.RunEvent) -> RunEvent:
     """Tell what happened."""
-    limit = event.limit if isinstance(event, events.NodeQueued) else None
+    limit, name = (event.limit, event.name) if isinstance(event, events.NodeQueued) else (None, None)
     node: NodeKey | None = getattr(event, "node", None)
     cause: NodeKey | None = getattr(event, "cause", None)
     error: events.Failure | None = getattr(event, "error", None)
@@ -22,6 +22,7 @@ def event_of(event: events.RunEvent) -> RunEvent:
         retry_state=getattr(event, "retry_state", None),
         reason=getattr(event, "reason", None),
         limit=limit,
+        limit_name=name,
         outcome=getattr(event, "outcome", None),
         cause=str(cause) if cause is not None else None,
     )
@@ -86,6 +87,6 @@ def _waiting_on(whole: run.WorkflowRun, node: run.NodeRun) -> WaitingOn | None:
         case run.RetryBackoff(until):
             return WaitingOn(kind="WaitingOnRetry", until=until)
         case run.SlotWait() as wait:
-            return WaitingOn(kind="WaitingOnSlot", limit=wait.limit, since=wait.since, tool=wait.tool)
+            return WaitingOn(kind="WaitingOnSlot", limit=wait.limit, since=wait.since, tool=wait.tool, name=wait.name)
         case None:
             return None

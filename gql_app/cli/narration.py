@@ -3,12 +3,12 @@
 from typing import Final
 
 from gql_app.cli.words import (
-    LIMITS,
     SKIPPED,
     add_sentence,
     describe_cause,
     describe_delay,
     describe_failure,
+    describe_limit,
     seconds_to,
 )
 from gql_app.client import RunEvent
@@ -65,7 +65,7 @@ class Narrator:
 def _what(event: RunEvent) -> str:
     what = _EVENTS.get(event.kind, event.kind)
     if event.kind == "NodeQueued" and event.limit:
-        return f"waits for a slot {LIMITS.get(event.limit, 'of its tool')}"
+        return f"waits for a slot {describe_limit(event.limit, event.limit_name)}"
     if event.kind == "NodeSkipped" and event.reason:
         cause = f" ({event.cause})" if event.cause else ""
         return f"skipped: {SKIPPED.get(event.reason, event.reason)}{cause}"

@@ -16,7 +16,7 @@ LIMITS: Final = {
     "PROCESSES": "for a process (all are in use)",
     "EXECUTOR": "of the executor (all are in use)",
 }
-"""Which slots there are beside those of a tool."""
+"""Which slots there are beside those of a tool and those of limits that have a name."""
 
 SKIPPED: Final = {
     "CONDITION_FALSE": "its condition is false",
@@ -99,6 +99,17 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def describe_limit(limit: str, name: str | None) -> str:
+    """Say whose slot somebody waits for."""
+    match limit:
+        case "NAMED":
+            return f"of the limit {clean(name or '')}"
+        case "RATE":
+            return f"in the rate of {clean(name or '')}"
+        case _:
+            return LIMITS.get(limit) or (f"of the tool {clean(name)}" if name else "of its tool")
+
+
 def describe_delay(seconds: float) -> str:
     """Say when something comes that is so far away."""
     return "now" if seconds < 0.05 else f"in {format_seconds(seconds)}"
@@ -120,7 +131,7 @@ def _describe_wait(wait: WaitingOn, now: datetime) -> str:
     if wait.until is not None:
         return f"next attempt {describe_delay(seconds_to(wait.until, now))}"
     if wait.limit is not None:
-        return f"waits for a slot {LIMITS.get(wait.limit) or f'of the tool {wait.tool}'}"
+        return f"waits for a slot {describe_limit(wait.limit, wait.name or wait.tool)}"
     names = ", ".join(wait.node_ids[:NAMED_NODES])
     more = len(wait.node_ids) - NAMED_NODES
     return f"waits for {names}" + (f" and {more} more" if more > 0 else "")

@@ -42,6 +42,7 @@ class WaitingOn(Model, frozen=True, kw_only=True):
     limit: str | None = None
     since: datetime | None = None
     tool: str | None = None
+    name: str | None = None
 
 
 class NodeRun(Model, frozen=True, kw_only=True):
@@ -109,6 +110,8 @@ class RunEvent(Model, frozen=True, kw_only=True):
     retry_state: str | None = None
     reason: str | None = None
     limit: str | None = None
+    limit_name: str | None = None
+    """Of the limit, or of the tool whose limit it is."""
     outcome: str | None = None
     cause: str | None = None
     stop_error: Failure | None = None

@@ -34,6 +34,8 @@ class SlotLimit(StrEnum):
     WORKFLOW = "WORKFLOW"
     TOOL = "TOOL"
     PROCESSES = "PROCESSES"
+    NAMED = "NAMED"
+    RATE = "RATE"
     EXECUTOR = "EXECUTOR"
 
 

@@ -108,10 +108,11 @@ class WorkflowStarted(Event, frozen=True, kw_only=True):
 
 
 class NodeQueued(Event, frozen=True, kw_only=True):
-    """A node is ready but has to wait for a slot."""
+    """A node is ready but has to wait for a slot. `name` is that of the limit, or of the tool whose limit it is."""
 
     node: NodeKey
     limit: SlotLimit
+    name: str | None = None
 
 
 class AttemptStarted(Event, frozen=True, kw_only=True):

@@ -135,7 +135,12 @@ def _node_queued(run: WorkflowRun, event: NodeQueued) -> Sequence[int]:
         run.held += 1
     since = node.queued_at if node.status is NodeStatus.QUEUED else event.at
     run.nodes[i] = msgspec.structs.replace(
-        node, status=NodeStatus.QUEUED, queued_at=since, queued_for=event.limit, next_attempt_at=None
+        node,
+        status=NodeStatus.QUEUED,
+        queued_at=since,
+        queued_for=event.limit,
+        queued_name=event.name,
+        next_attempt_at=None,
     )
     return ()
 

@@ -1,7 +1,8 @@
 """The identifiers of runs and nodes."""
 
 import re
-from typing import Final, NewType
+from collections.abc import Iterator
+from typing import Final, NamedTuple, NewType, TypeAlias
 
 import msgspec
 
@@ -25,6 +26,25 @@ class NodeKey(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, 
 
     def __str__(self) -> str:
         return self.id if self.index is None else f"{self.id}[{self.index}]"
+
+
+class StepKey(NamedTuple):
+    """A step inside an attempt of a node; the id of one inside another step is `outer/inner`."""
+
+    node: NodeKey
+    step: str
+
+    def enclosing(self) -> "Iterator[Holder]":
+        """Tell what the step is part of, from the inside out: steps around it, and the node."""
+        outer, _, inner = self.step.rpartition("/")
+        while inner and outer:
+            yield StepKey(self.node, outer)
+            outer, _, inner = outer.rpartition("/")
+        yield self.node
+
+
+Holder: TypeAlias = NodeKey | StepKey
+"""What can hold a slot."""
 
 
 def make_run_id(unix_milliseconds: int, random: bytes) -> RunId:

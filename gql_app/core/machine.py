@@ -232,16 +232,17 @@ class Turn:
 
     def _acquire(self, i: int) -> None:
         node = self.run.nodes[i]
-        limit = self.slots.acquire(node.key, self.run.plan.nodes[i].tool)
-        if limit is None:
+        plan = self.run.plan.nodes[i]
+        wanted = self.slots.acquire(node.key, plan.tool, plan.limits)
+        if wanted is None:
             self._start_attempt(i)
         else:
-            self._queue(node, limit)
+            self._queue(node, wanted.limit, wanted.name)
 
-    def _queue(self, node: NodeRun, limit: SlotLimit) -> None:
+    def _queue(self, node: NodeRun, limit: SlotLimit, name: str | None = None) -> None:
         newly = node.status is not NodeStatus.QUEUED
-        if newly or node.queued_for is not limit:
-            self._emit(NodeQueued(sequence=self.run.sequence + 1, at=self.now, node=node.key, limit=limit))
+        if newly or node.queued_for is not limit or node.queued_name != name:
+            self._emit(NodeQueued(sequence=self.run.sequence + 1, at=self.now, node=node.key, limit=limit, name=name))
         if newly:
             self._set_queue_timer(self.run.nodes[node.index])
 
@@ -266,7 +267,7 @@ class Turn:
     def _slot_moved(self, signal: SlotMoved) -> None:
         node = self.run.node(signal.node)
         if node.status is NodeStatus.QUEUED and node.queued_for is not SlotLimit.WORKFLOW:
-            self._queue(node, signal.limit)
+            self._queue(node, signal.limit, signal.name)
 
     def _start_attempt(self, i: int) -> None:
         run = self.run
@@ -504,7 +505,8 @@ class Turn:
             return
         if not self._early(TimerKind.QUEUE, _after(node.queued_at, seconds), node.key):
             self.slots.release(node.key)
-            message = f"No slot became free within {seconds:g} s ({node.queued_for} limit)."
+            name = "" if node.queued_name is None else f" `{node.queued_name}`"
+            message = f"No slot became free within {seconds:g} s ({node.queued_for} limit{name})."
             self._fail(node, Failure("QueueTimeout", message, retryable=False), RetryState.TIMEOUT)
 
     def _total_timer(self, node: NodeRun, draw: float) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 
 from gql_app.core.ids import NodeKey
-from gql_app.core.spec import RetryPolicy, TimeoutPolicy
+from gql_app.core.spec import RateLimit, RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
 
 
@@ -20,6 +20,9 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     timeout: TimeoutPolicy = TimeoutPolicy()
     max_concurrency: int | None = None
+    rate_limit: RateLimit | None = None
+    limits: tuple[str, ...] = ()
+    """Names of limits that its calls fall under where the service has them."""
     isolation: str = "async"
     """`async` (on the loop), `thread` or `process`."""
 
@@ -40,6 +43,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     retry: RetryPolicy = RetryPolicy()
     timeout: TimeoutPolicy = TimeoutPolicy()
     continue_on_failure: bool = False
+    limits: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -150,6 +150,7 @@ def _build(draft: Draft, links: Links, policies: Policies, stop_grace_seconds: f
             retry=policies.retry(node),
             timeout=policies.timeout(node),
             continue_on_failure=node.continue_on_failure,
+            limits=node.limits,
         )
         for node, link in zip(spec.nodes, links, strict=True)
     )

@@ -110,6 +110,8 @@ class NodeRun(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     queued_at: datetime | None = None
     queued_for: SlotLimit | None = None
     finished_at: datetime | None = None
+    queued_name: str | None = None
+    """The name of the limit it is queued for, or of the tool whose limit that is."""
     steps: tuple[StepRun, ...] = ()
     """In the order in which they were first asked for, those of earlier attempts too."""
     progress: Progress | None = None
@@ -207,11 +209,12 @@ class RetryBackoff(msgspec.Struct, frozen=True):
 
 
 class SlotWait(msgspec.Struct, frozen=True):
-    """Waiting, since then, for a slot of this limit; `tool` is set when it is the tool's."""
+    """Waiting, since then, for a slot of this limit; `tool` is set when it is the tool's, `name` when it has one."""
 
     limit: SlotLimit
     since: datetime
     tool: str | None = None
+    name: str | None = None
 
 
 WaitingOn: TypeAlias = UpstreamNodes | RetryBackoff | SlotWait
@@ -230,7 +233,7 @@ def waiting_on(run: WorkflowRun, node: NodeRun) -> WaitingOn | None:
             assert node.queued_for is not None
             assert node.queued_at is not None
             tool = run.plan.nodes[node.index].tool if node.queued_for is SlotLimit.TOOL else None
-            return SlotWait(node.queued_for, node.queued_at, tool)
+            return SlotWait(node.queued_for, node.queued_at, tool, node.queued_name)
         case NodeStatus.RETRYING:
             assert node.next_attempt_at is not None
             return RetryBackoff(node.next_attempt_at)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from gql_app.core.events import Failure, LostReason, SlotLimit
-from gql_app.core.ids import NodeKey
+from gql_app.core.ids import Holder, NodeKey
 from gql_app.core.values import NULL, Value
 
 
@@ -65,16 +65,19 @@ class AttemptStopped(_Signal, frozen=True, kw_only=True):
 
 
 class SlotGranted(_Signal, frozen=True, kw_only=True):
-    """A node that waited for a slot has got it."""
+    """A node, or a step of one, that waited for a slot has got it."""
 
     node: NodeKey
+    step: str | None = None
 
 
 class SlotMoved(_Signal, frozen=True, kw_only=True):
-    """A node that waits for slots has got one of them and stands in the next line."""
+    """A node, or a step of one, that waits for slots has got one of them and stands in the next line."""
 
     node: NodeKey
     limit: SlotLimit
+    name: str | None = None
+    step: str | None = None
 
 
 class TimerFired(_Signal, frozen=True, kw_only=True):
@@ -162,24 +165,34 @@ class SetTimer(_Command, frozen=True, kw_only=True):
 Command: TypeAlias = StartAttempt | StopAttempt | Evaluate | SetTimer
 
 
+class SlotWanted(msgspec.Struct, frozen=True, gc=False):
+    """The limit that is in the way, and its name or that of the tool whose limit it is, if it has one."""
+
+    limit: SlotLimit
+    name: str | None = None
+
+
 class Slots(Protocol):
     """The executor's slots, as the machine sees them. No method blocks."""
 
-    def acquire(self, node: NodeKey, tool: str) -> SlotLimit | None:
-        """Take a slot and say nothing, or stand in line (once) and say for which limit; `SlotGranted` follows."""
+    def acquire(self, holder: Holder, tool: str, limits: tuple[str, ...] = ()) -> SlotWanted | None:
+        """Take a slot and say nothing, or stand in line (once) and say for which limit; `SlotGranted` follows.
+
+        A step takes neither the executor's slot nor one of a limit that what it is part of holds already.
+        """
         ...
 
-    def release(self, node: NodeKey) -> None:
-        """Give back the node's slot, or leave the line. A node that has neither is no error."""
+    def release(self, holder: Holder) -> None:
+        """Give back what the holder, and every step of it if it is a node, has or waits for. Nothing is no error."""
         ...
 
 
 class Unlimited:
     """Slots without a limit."""
 
-    def acquire(self, node: NodeKey, tool: str) -> SlotLimit | None:
+    def acquire(self, holder: Holder, tool: str, limits: tuple[str, ...] = ()) -> SlotWanted | None:
         """Grant every slot at once."""
         return None
 
-    def release(self, node: NodeKey) -> None:
+    def release(self, holder: Holder) -> None:
         """Do nothing."""

@@ -10,6 +10,7 @@ from gql_app.core.values import Frozen, Json
 DAYS_30: Final = 30 * 86_400.0
 DAY: Final = 86_400.0
 MAXIMUM_LABELS: Final = 20
+MAXIMUM_NODE_LIMITS: Final = 8
 MAXIMUM_LABEL_LENGTH: Final = 63
 
 Seconds = Annotated[float, Field(gt=0, le=DAYS_30)]
@@ -63,6 +64,24 @@ class TimeoutPolicy(Frozen):
     )
 
 
+class RateLimit(Frozen):
+    """How often something may begin: a bucket of `burst` tokens into which `count` flow every `per_seconds`."""
+
+    count: int = Field(ge=1, le=1_000_000, description="How many calls may begin in `perSeconds`, in the long run.")
+    per_seconds: Interval = Field(default=1.0, description="The time in which `count` calls may begin.")
+    burst: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="How many calls may begin at once after a pause; null = as many as `count`.",
+    )
+
+    @property
+    def capacity(self) -> int:
+        """How many tokens the bucket holds when it is full."""
+        return self.count if self.burst is None else self.burst
+
+
 class NodeSpec(Frozen):
     """One node: a call of a tool."""
 
@@ -85,6 +104,11 @@ class NodeSpec(Frozen):
     timeout: TimeoutPolicy = Field(default=TimeoutPolicy(), description="How long it may take; else the tool's own.")
     continue_on_failure: bool = Field(
         default=False, description="Whether the run goes on when this node has failed; its output is null then."
+    )
+    limits: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Limits of the service that its attempts fall under, by name, beside those of its tool: at most 8.",
+        json_schema_extra={"maxItems": MAXIMUM_NODE_LIMITS, "uniqueItems": True},
     )
 
 

@@ -150,6 +150,8 @@ _publish(
         "WORKFLOW": "The run's own `maximumConcurrency`.",
         "TOOL": "How many calls of its tool may be in flight.",
         "PROCESSES": "How many processes there may be for tools.",
+        "NAMED": "How many attempts may be in flight that fall under a limit of the service, known by its name.",
+        "RATE": "How often calls of its tool, or attempts that fall under a limit of the service, may begin.",
         "EXECUTOR": "How many attempts may be in flight altogether.",
     },
 )

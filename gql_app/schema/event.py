@@ -116,6 +116,9 @@ class NodeQueued(NodeEvent):
     """A node is ready but has to wait for a slot."""
 
     limit: SlotLimit = strawberry.field(description="The limit that has been reached.")
+    limit_name: str | None = strawberry.field(
+        description="The name of the limit, or of the tool whose limit it is; null for those that have no name."
+    )
 
 
 @strawberry.type

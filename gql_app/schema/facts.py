@@ -90,7 +90,7 @@ def _node_event(run: WorkflowRun, fact: _NodeFact) -> api.NodeEvent:
         case facts.NodeReused():
             return api.NodeReused(sequence=sequence, at=at, node_id=node_id, run=run, value=fact.output)
         case facts.NodeQueued():
-            return api.NodeQueued(sequence=sequence, at=at, node_id=node_id, limit=fact.limit)
+            return api.NodeQueued(sequence=sequence, at=at, node_id=node_id, limit=fact.limit, limit_name=fact.name)
         case facts.NodeFailed():
             error = Failure.from_failure(fact.error)
             return api.NodeFailed(sequence=sequence, at=at, node_id=node_id, error=error, retry_state=fact.retry_state)

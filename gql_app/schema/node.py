@@ -95,6 +95,9 @@ class WaitingOnSlot:
     limit: SlotLimit = strawberry.field(description="The limit that has been reached.")
     since: datetime = strawberry.field(description="Since when it waits.")
     tool: str | None = strawberry.field(description="The tool whose limit it is, if it is a tool's.")
+    name: str | None = strawberry.field(
+        description="The name of the limit, or of the tool whose limit it is; null for those that have no name."
+    )
 
 
 WaitingOn: TypeAlias = Annotated[
@@ -217,6 +220,6 @@ class NodeRun:
             case core.RetryBackoff(until):
                 return WaitingOnRetry(until=until)
             case core.SlotWait() as wait:
-                return WaitingOnSlot(limit=wait.limit, since=wait.since, tool=wait.tool)
+                return WaitingOnSlot(limit=wait.limit, since=wait.since, tool=wait.tool, name=wait.name)
             case None:
                 return None

@@ -32,6 +32,19 @@ class RetryPolicy:
 
 
 @strawberry.type
+class RateLimit:
+    """How often calls may begin: a bucket of `burst` tokens into which `count` flow every `perSeconds`."""
+
+    count: int = strawberry.field(description="How many calls may begin in `perSeconds`, in the long run.")
+    per_seconds: float = strawberry.field(description="The time in which `count` calls may begin.")
+    burst: int = strawberry.field(description="How many calls may begin at once after a pause.")
+
+    @classmethod
+    def from_limit(cls, limit: spec.RateLimit) -> Self:
+        return cls(count=limit.count, per_seconds=limit.per_seconds, burst=limit.capacity)
+
+
+@strawberry.type
 class TimeoutPolicy:
     """How long a node may take; null means no limit."""
 

@@ -7,7 +7,7 @@ from strawberry.scalars import JSON
 
 from gql_app.core.plan import ToolDefinition
 from gql_app.schema.enums import Isolation
-from gql_app.schema.policy import RetryPolicy, TimeoutPolicy
+from gql_app.schema.policy import RateLimit, RetryPolicy, TimeoutPolicy
 
 
 @strawberry.type
@@ -23,6 +23,9 @@ class Tool:
     maximum_concurrency: int | None = strawberry.field(
         description="How many of its calls may be in flight at once; null means no limit of its own."
     )
+    rate_limit: RateLimit | None = strawberry.field(
+        description="How often its calls may begin; null means no limit of its own."
+    )
     isolation: Isolation = strawberry.field(description="Where its calls run.")
 
     @classmethod
@@ -35,5 +38,6 @@ class Tool:
             retry=RetryPolicy.from_policy(tool.retry),
             timeout=TimeoutPolicy.from_policy(tool.timeout),
             maximum_concurrency=tool.max_concurrency,
+            rate_limit=RateLimit.from_limit(tool.rate_limit) if tool.rate_limit is not None else None,
             isolation=Isolation(tool.isolation.upper()),
         )

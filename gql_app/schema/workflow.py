@@ -83,6 +83,10 @@ class NodeSpecInput:
     continue_on_failure: bool | None = strawberry.field(
         default=strawberry.UNSET, description="Whether the run goes on if this node fails. Default false."
     )
+    limits: list[str] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Limits of the service that its attempts fall under, by name, beside those of its tool: at most 8.",
+    )
 
 
 @strawberry.input

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, 
 
 from gql_app.core.errors import InvalidToolError
 from gql_app.core.plan import ToolDefinition
-from gql_app.core.spec import RetryPolicy, TimeoutPolicy
+from gql_app.core.spec import RateLimit, RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
 from gql_app.tools.signature import read_signature
@@ -37,10 +37,10 @@ class FunctionTool(Generic[P, R]):
         retry: RetryPolicy | None = None,
         timeout: TimeoutPolicy | None = None,
         max_concurrency: int | None = None,
+        rate_limit: RateLimit | None = None,
         isolation: Isolation | None = None,
     ) -> None:
-        if not inspect.isroutine(function) or isinstance(function, staticmethod | classmethod):
-            raise InvalidToolError(f"{function!r} is not a function: @tool stands directly above `def` or `async def`.")
+        _check_function(function)
         functools.update_wrapper(self, function)
         self._function: Callable[P, R] = function
         self._options: dict[str, Json] = {
@@ -49,6 +49,7 @@ class FunctionTool(Generic[P, R]):
             "retry": retry,
             "timeout": timeout,
             "max_concurrency": max_concurrency,
+            "rate_limit": rate_limit,
             "isolation": isolation,
         }
         name = function.__name__ if name is None else name
@@ -64,6 +65,7 @@ class FunctionTool(Generic[P, R]):
             retry=_policy(name, "retry", retry, RetryPolicy),
             timeout=_policy(name, "timeout", timeout, TimeoutPolicy),
             max_concurrency=_concurrency(name, max_concurrency),
+            rate_limit=_rate(name, rate_limit),
             isolation=_isolation(name, function, isolation),
         )
 
@@ -114,6 +116,7 @@ def tool(
     retry: RetryPolicy | None = None,
     timeout: TimeoutPolicy | None = None,
     max_concurrency: int | None = None,
+    rate_limit: RateLimit | None = None,
     isolation: Isolation | None = None,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(function: Callable[P, R] | None = None, /, **options: Json) -> Json:
@@ -122,8 +125,9 @@ def tool(function: Callable[P, R] | None = None, /, **options: Json) -> Json:
     Its parameters are the tool's input; one pydantic model alone stands for the whole input. A parameter annotated
     `ToolContext` is handed the context of the call. Its name and the first paragraph of its docstring are the tool's,
     unless `name` and `description` say otherwise. A retry or timeout policy is the default of nodes that call it.
-    At most `max_concurrency` calls go on at once. A sync function runs in a thread, or with `isolation="process"` in a
-    process of its own, which is killed when time is up; it must then stand at the top level of a module.
+    At most `max_concurrency` calls go on at once, and they begin no more often than `rate_limit` allows. A sync
+    function runs in a thread, or with `isolation="process"` in a process of its own, which is killed when time is up;
+    it must then stand at the top level of a module.
     """
     if function is not None:
         return FunctionTool(function)
@@ -144,6 +148,11 @@ def _look_up(module: str, qualified_name: str) -> Json:
         return attrgetter(qualified_name)(import_module(module))
     except (AttributeError, ImportError):
         return None
+
+
+def _check_function(function: Callable[..., Json]) -> None:
+    if not inspect.isroutine(function) or isinstance(function, staticmethod | classmethod):
+        raise InvalidToolError(f"{function!r} is not a function: @tool stands directly above `def` or `async def`.")
 
 
 def _check_name(name: Json, function: Callable[..., Json]) -> None:
@@ -169,6 +178,12 @@ def _concurrency(name: str, value: int | None) -> int | None:
     if value is None or (type(value) is int and value >= 1):
         return value
     raise InvalidToolError(f"Tool {name!r}: `max_concurrency` is {value!r}; it is at least 1, or None for no limit.")
+
+
+def _rate(name: str, value: RateLimit | None) -> RateLimit | None:
+    if value is None or isinstance(value, RateLimit):
+        return value
+    raise InvalidToolError(f"Tool {name!r}: `rate_limit` is {value!r}; it takes a RateLimit, or None for no limit.")
 
 
 def _isolation(name: str, function: Callable[..., Json], isolation: str | None) -> str:

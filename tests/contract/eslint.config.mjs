@@ -44,6 +44,7 @@ const VALUES = [
   "Health",
   "HealthCheck",
   "Problem",
+  "RateLimit",
   "RetryPolicy",
   "TimeoutPolicy",
   "Tool", // `name` says which

@@ -22,7 +22,7 @@ from gql_app.core.events import (
     WorkflowStopping,
     WorkflowTimedOut,
 )
-from gql_app.core.ids import NodeKey
+from gql_app.core.ids import Holder, NodeKey
 from gql_app.core.machine import decide, retry_delay
 from gql_app.core.run import AttemptStatus, NodeStatus, RunStatus, UpstreamNodes, waiting_on
 from gql_app.core.signals import (
@@ -36,6 +36,7 @@ from gql_app.core.signals import (
     Signal,
     SlotGranted,
     SlotMoved,
+    SlotWanted,
     StartAttempt,
     TimerKind,
 )
@@ -52,10 +53,10 @@ def retries(maximum_attempts: int, **fields: Json) -> RetryPolicy:
 class Full:
     """Slots that are all taken."""
 
-    def acquire(self, node: NodeKey, tool: str) -> SlotLimit | None:
-        return SlotLimit.EXECUTOR
+    def acquire(self, holder: Holder, tool: str, limits: tuple[str, ...] = ()) -> SlotWanted | None:
+        return SlotWanted(SlotLimit.EXECUTOR)
 
-    def release(self, node: NodeKey) -> None:
+    def release(self, holder: Holder) -> None:
         pass
 
 

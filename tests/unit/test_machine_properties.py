@@ -21,7 +21,7 @@ from gql_app.core.events import (
     SlotLimit,
 )
 from gql_app.core.fold import begin, evolve, fold
-from gql_app.core.ids import NodeKey
+from gql_app.core.ids import Holder, NodeKey
 from gql_app.core.machine import Turn
 from gql_app.core.plan import NodePlan, Plan
 from gql_app.core.run import NodeStatus
@@ -39,6 +39,7 @@ from gql_app.core.signals import (
     ShuttingDown,
     Signal,
     SlotGranted,
+    SlotWanted,
     StartAttempt,
     StopAttempt,
     TimerFired,
@@ -56,25 +57,25 @@ class CountedSlots:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.holders: set[NodeKey] = set()
-        self.line: list[NodeKey] = []
-        self.granted: list[NodeKey] = []
+        self.holders: set[Holder] = set()
+        self.line: list[Holder] = []
+        self.granted: list[Holder] = []
 
-    def acquire(self, node: NodeKey, tool: str) -> SlotLimit | None:
-        assert node not in self.holders
-        if node in self.line:
-            return SlotLimit.EXECUTOR
+    def acquire(self, holder: Holder, tool: str, limits: tuple[str, ...] = ()) -> SlotWanted | None:
+        assert holder not in self.holders
+        if holder in self.line:
+            return SlotWanted(SlotLimit.EXECUTOR)
         if len(self.holders) >= self.capacity:
-            self.line.append(node)
-            return SlotLimit.EXECUTOR
-        self.holders.add(node)
+            self.line.append(holder)
+            return SlotWanted(SlotLimit.EXECUTOR)
+        self.holders.add(holder)
         return None
 
-    def release(self, node: NodeKey) -> None:
-        if node in self.line:
-            self.line.remove(node)
-        elif node in self.holders:
-            self.holders.remove(node)
+    def release(self, holder: Holder) -> None:
+        if holder in self.line:
+            self.line.remove(holder)
+        elif holder in self.holders:
+            self.holders.remove(holder)
             if self.line:
                 self.holders.add(self.line[0])
                 self.granted.append(self.line.pop(0))
@@ -102,7 +103,9 @@ class World:
         turn = Turn(self.run, self.now, self.slots)
         turn.tell(signal)
         while self.slots.granted:
-            turn.tell(SlotGranted(node=self.slots.granted.pop(0)))
+            holder = self.slots.granted.pop(0)
+            assert isinstance(holder, NodeKey)
+            turn.tell(SlotGranted(node=holder))
         self.log += turn.events
         if not isinstance(signal, Begin | ShuttingDown):  # Said by whoever takes over or goes, never late.
             self.past.append(signal)

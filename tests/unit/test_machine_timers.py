@@ -24,9 +24,9 @@ from gql_app.core.events import (
     WorkflowStopping,
     WorkflowTimedOut,
 )
-from gql_app.core.ids import NodeKey
+from gql_app.core.ids import Holder, NodeKey
 from gql_app.core.run import AttemptStatus, NodeStatus, RunStatus
-from gql_app.core.signals import CancelRequested, SetTimer, StopAttempt, TimerKind
+from gql_app.core.signals import CancelRequested, SetTimer, SlotWanted, StopAttempt, TimerKind
 from gql_app.core.spec import TimeoutPolicy
 from gql_app.testing.virtual_time import NOON
 from tests.support.builders import ONCE, Story, kinds, node
@@ -36,16 +36,16 @@ class OneSlot:
     """A single slot, and a count of who has it or wants it."""
 
     def __init__(self) -> None:
-        self.holders: set[NodeKey] = set()
+        self.holders: set[Holder] = set()
 
-    def acquire(self, node: NodeKey, tool: str) -> SlotLimit | None:
+    def acquire(self, holder: Holder, tool: str, limits: tuple[str, ...] = ()) -> SlotWanted | None:
         if self.holders:
-            return SlotLimit.EXECUTOR
-        self.holders.add(node)
+            return SlotWanted(SlotLimit.EXECUTOR)
+        self.holders.add(holder)
         return None
 
-    def release(self, node: NodeKey) -> None:
-        self.holders.discard(node)
+    def release(self, holder: Holder) -> None:
+        self.holders.discard(holder)
 
 
 def timed(**seconds: float) -> TimeoutPolicy:
