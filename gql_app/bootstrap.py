@@ -1,5 +1,6 @@
 """The composition root: alone names the concrete classes, and knows in which order they close."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from gql_app.storage.memory import MemoryRunRepository
 from gql_app.telemetry.instruments import Instruments
 from gql_app.telemetry.logs import redacted
 from gql_app.tools.builtin import builtin_tools
+from gql_app.tools.plugins import load_plugins
 from gql_app.tools.registry import ToolRegistry, load_tools
 from gql_app.vault.vault import make_vault
 
+logger: Final = logging.getLogger(__name__)
 MEMORY: Final = "memory"
 """The store that is gone with its process."""
 
@@ -54,7 +57,7 @@ async def application(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(instruments.close)
         opened = await _open(stack, settings, clock or SystemClock(), tools, instruments)
-        instruments.observe(load=opened.executor.load, is_tool=lambda name: opened.tools.find(name) is not None)
+        instruments.observe(load=opened.executor.load, is_tool=lambda name: name in opened.tools.definitions())
         yield opened
 
 
@@ -63,10 +66,9 @@ async def _open(
 ) -> Application:
     vault, sandbox = make_vault(settings), Sandbox(settings)
     stack.enter_context(redacted(vault.hide))
-    registry = make_registry(settings, tools, evaluator=sandbox)
     repository = await stack.enter_async_context(_open_store(settings, clock))
     stack.push_async_callback(sandbox.close)
-    await stack.enter_async_context(registry)
+    registry = await _open_tools(stack, settings, tools, sandbox)
     make_executor = partial(
         AsyncioExecutor,
         repository=repository,
@@ -80,23 +82,39 @@ async def _open(
     executor = ElectedExecutor(repository, make_executor)
     stack.push_async_callback(executor.close)
     await executor.open(stands_by=repository.shared, executes=settings.role is Role.ALL)
+    service = WorkflowService(
+        repository=repository,
+        executor=executor,
+        evaluator=sandbox,
+        tools=registry,
+        clock=clock,
+        settings=settings,
+        secrets=vault,
+        monitor=instruments.monitor,
+    )
+    _tell_faults(registry, service)
     return Application(
-        service=WorkflowService(
-            repository=repository,
-            executor=executor,
-            evaluator=sandbox,
-            tools=registry,
-            clock=clock,
-            settings=settings,
-            secrets=vault,
-            monitor=instruments.monitor,
-        ),
+        service=service,
         repository=repository,
         executor=executor,
         tools=registry,
         instruments=instruments,
         settings=settings,
     )
+
+
+async def _open_tools(
+    stack: AsyncExitStack, settings: Settings, tools: Sequence[Tool], evaluator: Evaluator
+) -> ToolRegistry:
+    return await stack.enter_async_context(make_registry(settings, tools, evaluator=evaluator))
+
+
+def _tell_faults(registry: ToolRegistry, service: WorkflowService) -> None:
+    """Say in the log and in the health what is wrong with plug-ins."""
+    for fault in registry.faults:
+        logger.warning("Tools could not be loaded: %s", fault)
+    if registry.faults:
+        service.include_in_health("tools", registry.problem)
 
 
 @asynccontextmanager
@@ -154,6 +172,12 @@ async def check_store(settings: Settings) -> None:
 def make_registry(
     settings: Settings, tools: Sequence[Tool] = (), *, evaluator: Evaluator | None = None
 ) -> ToolRegistry:
-    """Gather the tools that ship, those of the modules in the settings, and `tools`. Raises `InvalidToolError`."""
+    """Gather the tools that ship, those of the modules in the settings, `tools`, and those of plug-ins.
+
+    Raises `InvalidToolError` for what somebody named; what plug-ins got wrong the registry tells.
+    """
     evaluator = evaluator or Sandbox(settings)
-    return ToolRegistry([*builtin_tools(settings, evaluator), *load_tools(settings.tools), *tools])
+    registry = ToolRegistry([*builtin_tools(settings, evaluator), *load_tools(settings.tools), *tools])
+    for plugin in load_plugins():
+        registry.bring(plugin.tools, origin=plugin.origin, fault=plugin.fault)
+    return registry

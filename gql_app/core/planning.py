@@ -1,7 +1,7 @@
 """Makes a plan of a document, or finds everything that is wrong with it."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import Final
 
@@ -45,6 +45,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of the document and the run's input, as compact JSON."""
 
 
+def _nothing(tool: str) -> None:
+    """Say nothing of a tool that is not there."""
+
+
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """A document that can work, and what follows from it."""
 
@@ -63,16 +67,16 @@ def make_plan(
     *,
     input: Json | Absent = ABSENT,
     tools: Mapping[str, ToolDefinition],
+    why_missing: Callable[[str], str | None] = _nothing,
     limits: Limits,
     secrets: Collection[str] = (),
     stop_grace_seconds: float = 10.0,
 ) -> Planned:
-    """Make the plan of a document that may use these `secrets`.
+    """Make the plan of a document that may use these `tools` and `secrets`.
 
     Raises `InvalidWorkflowError` with every problem, in document order.
     """
     problems = Problems(document)
-    _check_size(document, limits, problems)
     _check_values(document, input, limits, problems)
     encoded = b"" if problems else orjson.dumps(document)
     draft = read_draft(document, problems.pointers)
@@ -87,7 +91,7 @@ def make_plan(
         check_secrets(draft, links, tools, secrets, problems)
         check_no_secrets(draft.spec.input, "/input", problems)
     effective = draft.spec.input if input is ABSENT else input
-    check_tool_inputs(draft, links, tools, problems)
+    check_tool_inputs(draft, links, tools, problems, why_missing)
     check_run_input(draft.spec.input_schema, effective, problems)
     if problems:
         raise problems.error()
@@ -115,7 +119,8 @@ def _check_size(document: Json, limits: Limits, problems: Problems) -> None:
 
 
 def _check_values(document: Json, input: Json | Absent, limits: Limits, problems: Problems) -> None:
-    """Find what is not JSON; stop where nothing more can be read."""
+    """Find what is not JSON; stop where nothing more can be read, or there is too much."""
+    _check_size(document, limits, problems)
     for value, prefix in ((document, ""), (input, "/input")):
         if value is ABSENT:
             continue

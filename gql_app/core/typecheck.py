@@ -1,6 +1,6 @@
 """Checks what tools and runs are handed against JSON Schemas; references by their declared types."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -23,7 +23,13 @@ MAXIMUM_ERRORS: Final = 20
 """How many problems one value can have."""
 
 
-def check_tool_inputs(draft: Draft, links: Links, tools: Mapping[str, ToolDefinition], problems: Problems) -> None:
+def check_tool_inputs(
+    draft: Draft,
+    links: Links,
+    tools: Mapping[str, ToolDefinition],
+    problems: Problems,
+    why_missing: Callable[[str], str | None],
+) -> None:
     """Find nodes whose tool is not there, or cannot take what the node hands it."""
     checker = _InputChecker(draft, tools, problems)
     for position, (node, link) in enumerate(zip(draft.checked.nodes, links, strict=True)):
@@ -36,7 +42,7 @@ def check_tool_inputs(draft: Draft, links: Links, tools: Mapping[str, ToolDefini
                 f"There is no tool {quote(node.tool)}.",
                 f"/nodes/{position}/tool",
                 node_id=node.id,
-                hint=problems.suggest(node.tool, tools) or _list_tools(tools),
+                hint=why_missing(node.tool) or problems.suggest(node.tool, tools) or _list_tools(tools),
             )
 
 

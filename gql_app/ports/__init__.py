@@ -3,7 +3,7 @@
 from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
 from gql_app.ports.execution import Clock, Evaluator, Executor, ExecutorLoad
 from gql_app.ports.storage import IdempotencyKey, KeyRecord, KeyRecords, Lease, Letter, RunRepository
-from gql_app.ports.tools import Secrets, Tool, ToolContext, Tools
+from gql_app.ports.tools import Secrets, Tool, ToolContext, Tools, ToolSource
 
 __all__ = [
     "Clock",
@@ -26,5 +26,6 @@ __all__ = [
     "Secrets",
     "Tool",
     "ToolContext",
+    "ToolSource",
     "Tools",
 ]

@@ -80,6 +80,35 @@ class Tools(Protocol):
         """Find a tool."""
         ...
 
-    def definitions(self) -> Mapping[str, ToolDefinition]:
-        """Tell all definitions by name, sorted by it."""
+    def definitions(self, namespace: Namespace | None = None) -> Mapping[str, ToolDefinition]:
+        """Tell all definitions by name, sorted by it, or only those of the tools that a namespace may use."""
+        ...
+
+    def why_missing(self, name: str, namespace: Namespace) -> str | None:
+        """Say why a tool is not there for a namespace, if there is more to say than that."""
+        ...
+
+
+class ToolSource(Protocol):
+    """Brings tools that come, change and go while the service runs. Their names begin with its prefix, no others do."""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its tools begin with."""
+        ...
+
+    def tools(self) -> Mapping[str, Tool]:
+        """Tell the tools as they are now, or as they were when they were last known, by their whole names."""
+        ...
+
+    def stand_in(self, name: str) -> Tool | None:
+        """Give what to call for a tool that may be there once the source is; none if there is no such tool."""
+        ...
+
+    def is_for(self, namespace: Namespace) -> bool:
+        """Tell whether a namespace may use the tools."""
+        ...
+
+    def why_missing(self, name: str) -> str:
+        """Say why one of its tools is not there."""
         ...

@@ -102,14 +102,14 @@ class Query:
     @strawberry.field
     def tools(self, info: Info) -> list[Tool]:
         """The tools that nodes can call, by name."""
-        return [Tool.from_definition(tool) for tool in info.context.service.tools().values()]
+        return [Tool.from_definition(tool) for tool in info.context.service.tools(info.context.namespace).values()]
 
     @strawberry.field
     def tool(
         self, info: Info, name: Annotated[str, strawberry.argument(description="The tool's name.")]
     ) -> Tool | None:
         """One tool; null if there is none of this name."""
-        tool = info.context.service.tools().get(name)
+        tool = info.context.service.tools(info.context.namespace).get(name)
         return None if tool is None else Tool.from_definition(tool)
 
     @strawberry.field

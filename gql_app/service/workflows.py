@@ -217,9 +217,9 @@ class WorkflowService:
         """Tell what can be done with a run now."""
         return available_actions(run)
 
-    def tools(self) -> Mapping[str, ToolDefinition]:
-        """Tell all tools by name."""
-        return self._tools.definitions()
+    def tools(self, namespace: Namespace) -> Mapping[str, ToolDefinition]:
+        """Tell the tools that a namespace may use, by name."""
+        return self._tools.definitions(namespace)
 
     def include_in_health(self, name: str, examine: Callable[[], str | None]) -> None:
         """Let the health tell of another part, too: `examine` says what is wrong with it, if anything."""

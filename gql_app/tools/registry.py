@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
@@ -10,28 +10,85 @@ from types import MappingProxyType, ModuleType, TracebackType
 from typing import Self
 
 from gql_app.core.errors import InvalidToolError
+from gql_app.core.ids import Namespace
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.values import Json
-from gql_app.ports import Tool
+from gql_app.ports import Tool, ToolSource
 
 
 class ToolRegistry:
-    """The tools of a service. `async with` it: leaving closes every tool that has an `aclose`."""
+    """The tools of a service. `async with` it: leaving closes every tool that has an `aclose`.
+
+    Sources bring more, and may change what they bring at any time.
+    """
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
-        self._tools: dict[str, Tool] = {}
+        self._own: dict[str, Tool] = {}
+        self._origins: dict[str, str] = {}
+        self._sources: dict[str, ToolSource] = {}
+        self._faults: list[str] = []
+        self._tools: Mapping[str, Tool] = self._own
+        self._views: dict[frozenset[str], Mapping[str, ToolDefinition]] = {}
         for tool in tools:
             self._add(tool)
-        by_name = sorted(self._tools.items())
-        self._definitions = MappingProxyType({name: tool.definition for name, tool in by_name})
+
+    def bring(self, tools: Iterable[Tool], *, origin: str, fault: str | None = None) -> None:
+        """Take in what a plug-in brought, but for what cannot be taken; `faults` tells what that is."""
+        if fault is not None:
+            self._faults.append(f"{origin}: {fault}")
+        for tool in tools:
+            try:
+                self._add(tool)
+            except InvalidToolError as error:
+                self._faults.append(f"{origin}: {error}")
+            else:
+                self._origins.setdefault(tool.definition.name, origin)
+        self._gather()
+
+    def publish(self, source: ToolSource) -> None:
+        """Offer the tools of a source as they are now; it publishes itself again whenever they have changed."""
+        self._sources[source.prefix] = source
+        self._gather()
+
+    @property
+    def faults(self) -> Sequence[str]:
+        """What is wrong with plug-ins."""
+        return tuple(self._faults)
+
+    def problem(self) -> str | None:
+        """Say what is wrong with plug-ins, if anything."""
+        if not self._faults:
+            return None
+        more = f", and {len(self._faults) - 1} more, which the log names" if len(self._faults) > 1 else ""
+        return f"Not all tools could be loaded: {self._faults[0].rstrip('.')}{more}."
+
+    def origin(self, name: str) -> str | None:
+        """Say which plug-in brought a tool, if one did."""
+        return self._origins.get(name)
 
     def find(self, name: str) -> Tool | None:
         """Find a tool."""
-        return self._tools.get(name)
+        tool = self._tools.get(name)
+        if tool is None:
+            source = self._source_of(name)
+            return None if source is None else source.stand_in(name)
+        return tool
 
-    def definitions(self) -> Mapping[str, ToolDefinition]:
-        """Tell all definitions by name, sorted by it."""
-        return self._definitions
+    def definitions(self, namespace: Namespace | None = None) -> Mapping[str, ToolDefinition]:
+        """Tell all definitions by name, sorted by it, or only those of the tools that a namespace may use."""
+        hidden = frozenset(
+            prefix for prefix, source in self._sources.items() if namespace is not None and not source.is_for(namespace)
+        )
+        view = self._views.get(hidden)
+        if view is None:
+            by_name = sorted((name, tool.definition) for name, tool in self._tools.items() if self._shows(name, hidden))
+            view = self._views[hidden] = MappingProxyType(dict(by_name))
+        return view
+
+    def why_missing(self, name: str, namespace: Namespace) -> str | None:
+        """Say why a tool is not there for a namespace, if there is more to say than that."""
+        source = self._source_of(name)
+        return source.why_missing(name) if source is not None and source.is_for(namespace) else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,15 +101,26 @@ class ToolRegistry:
     async def aclose(self) -> None:
         """Close every tool that can be, also if one of them fails to."""
         async with AsyncExitStack() as stack:
-            for tool in self._tools.values():
+            for tool in self._own.values():
                 close = getattr(tool, "aclose", None)
                 if close is not None:
                     stack.push_async_callback(close)
 
+    def _gather(self) -> None:
+        brought = (item for source in self._sources.values() for item in source.tools().items())
+        self._tools = {**dict(brought), **self._own}
+        self._views = {}
+
+    def _source_of(self, name: str) -> ToolSource | None:
+        return next((source for prefix, source in self._sources.items() if name.startswith(prefix)), None)
+
+    def _shows(self, name: str, hidden: frozenset[str]) -> bool:
+        return name in self._own or not any(name.startswith(prefix) for prefix in hidden)
+
     def _add(self, tool: Tool) -> None:
         if not is_tool(tool):
             raise InvalidToolError(f"{tool!r} is not a tool: make one of a function with @tool.")
-        known = self._tools.setdefault(tool.definition.name, tool)
+        known = self._own.setdefault(tool.definition.name, tool)
         if known is not tool:
             raise InvalidToolError(
                 f"There are two tools named {tool.definition.name!r}: {known!r} and {tool!r}. Give one of them another"

@@ -384,4 +384,4 @@ async def test_a_service_that_shuts_down_is_degraded() -> None:
 async def test_tools_are_told_by_name() -> None:
     stage = Stage()
 
-    assert list(stage.service.tools()) == ["work"]
+    assert list(stage.service.tools(DEFAULT_NAMESPACE)) == ["work"]

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from gql_app.core.errors import InvalidWorkflowError
-from gql_app.core.ids import DEFAULT_NAMESPACE
+from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.run import RunStatus
 from gql_app.service import HealthStatus, WorkflowService
@@ -25,8 +25,8 @@ class SlowTools(NamedTools):
         super().__init__()
         self.go_on = threading.Event()
 
-    def definitions(self) -> Mapping[str, ToolDefinition]:
-        return Definitions(super().definitions(), self.go_on)
+    def definitions(self, namespace: Namespace | None = None) -> Mapping[str, ToolDefinition]:
+        return Definitions(super().definitions(namespace), self.go_on)
 
 
 class Definitions(Mapping[str, ToolDefinition]):

@@ -53,8 +53,11 @@ class Toolbox:
     def find(self, name: str) -> Tool | None:
         return self.tools.get(name)
 
-    def definitions(self) -> Mapping[str, ToolDefinition]:
+    def definitions(self, namespace: Namespace | None = None) -> Mapping[str, ToolDefinition]:
         return {name: self.tools[name].definition for name in sorted(self.tools)}
+
+    def why_missing(self, name: str, namespace: Namespace) -> str | None:
+        return None
 
 
 class Engine:

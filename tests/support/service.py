@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
+from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.run import WorkflowRun
 from gql_app.core.values import Json
@@ -25,8 +25,11 @@ class NamedTools:
     def find(self, name: str) -> Tool | None:
         return None
 
-    def definitions(self) -> Mapping[str, ToolDefinition]:
+    def definitions(self, namespace: Namespace | None = None) -> Mapping[str, ToolDefinition]:
         return {name: ToolDefinition(name=name) for name in sorted(self.names)}
+
+    def why_missing(self, name: str, namespace: Namespace) -> str | None:
+        return None
 
 
 class Stage:

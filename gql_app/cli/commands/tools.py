@@ -1,7 +1,7 @@
 """`gql-app tools`: tells which tools nodes can call."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Final
@@ -10,7 +10,7 @@ import msgspec
 
 from gql_app.bootstrap import make_registry
 from gql_app.cli.failures import CommandError, ExitCode
-from gql_app.cli.output import clean, say, to_json
+from gql_app.cli.output import clean, say, tell, to_json
 from gql_app.cli.remote import connected
 from gql_app.cli.settings import load_settings
 from gql_app.client import Tool
@@ -25,21 +25,26 @@ LONGEST_NAME: Final = 24
 
 def main(options: argparse.Namespace) -> int:
     """List the tools here, or those of a server."""
-    tools = _tools_here(options.tools) if options.url is None else run_loop(_tools_there(options))
+    origins: dict[str, str] = {}
+    tools = _tools_here(options.tools, origins) if options.url is None else run_loop(_tools_there(options))
     if options.json:
         say(to_json([msgspec.to_builtins(tool) for tool in tools]))
     else:
         width = max(LEAST_WIDTH, min(WIDTH, get_terminal_size((WIDTH, 0)).columns))
-        for line in _lines(tools, width):
+        for line in _lines(tools, origins, width):
             say(line)
     return ExitCode.OK
 
 
-def _tools_here(modules: list[str]) -> list[Tool]:
+def _tools_here(modules: list[str], origins: dict[str, str]) -> list[Tool]:
+    """List the tools here, and say in `origins` where those of plug-ins come from."""
     try:
         registry = make_registry(load_settings(tools=tuple(modules)))
     except InvalidToolError as error:
         raise CommandError(str(error)) from None
+    for fault in registry.faults:
+        tell(f"Tools could not be loaded: {clean(fault)}")
+    origins.update((name, origin) for name in registry.definitions() if (origin := registry.origin(name)))
     return [
         Tool(
             name=tool.name,
@@ -60,14 +65,15 @@ async def _tools_there(options: argparse.Namespace) -> list[Tool]:
         return list(await client.tools())
 
 
-def _lines(tools: Sequence[Tool], width: int) -> Iterator[str]:
-    """Tell what each tool does, beside its name, and below what it takes."""
+def _lines(tools: Sequence[Tool], origins: Mapping[str, str], width: int) -> Iterator[str]:
+    """Tell what each tool does, beside its name, and below what it takes and where it comes from."""
     room = min(LONGEST_NAME, max((len(tool.name) for tool in tools), default=0)) + 2
     for tool in tools:
         does = wrap(_first_line(tool.description), width - room, break_long_words=False) or [""]
         takes = wrap(_fields(tool.input_schema), width - room, break_long_words=False, break_on_hyphens=False)
         yield f"{tool.name:<{room - 2}}  {does[0]}".rstrip()
-        for line in (*does[1:], *takes):
+        comes = wrap(f"from {clean(origins[tool.name])}", width - room) if tool.name in origins else ()
+        for line in (*does[1:], *takes, *comes):
             yield f"{'':{room}}{line}"
 
 
