@@ -8,7 +8,7 @@ at every node, once.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from gql_app.core.events import (
     AttemptCancelled,
@@ -21,6 +21,9 @@ from gql_app.core.events import (
     NodeCancelled,
     NodeCompleted,
     NodeFailed,
+    NodeLog,
+    NodeOutputChunk,
+    NodeProgress,
     NodeQueued,
     NodeSkipped,
     Outcome,
@@ -28,7 +31,14 @@ from gql_app.core.events import (
     RunEvent,
     SkipReason,
     SlotLimit,
+    StepCompleted,
+    StepFailed,
+    StepKind,
+    StepQueued,
+    StepRequest,
+    StepStarted,
     Timeout,
+    Usage,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowFailed,
@@ -37,31 +47,46 @@ from gql_app.core.events import (
     WorkflowTimedOut,
 )
 from gql_app.core.fold import evolve
-from gql_app.core.ids import NodeKey
+from gql_app.core.ids import Holder, NodeKey, StepKey
+from gql_app.core.plan import NodePlan
 from gql_app.core.run import NodeRun, NodeStatus, RunStatus, WorkflowRun
 from gql_app.core.signals import (
+    AnswerStep,
     AttemptErred,
+    AttemptReported,
     AttemptStopped,
     AttemptSucceeded,
     Begin,
     CancelRequested,
+    Chunk,
     Command,
     Evaluate,
     Evaluated,
     EvaluationTarget,
+    LogLine,
+    Mark,
+    Report,
     SetTimer,
     ShuttingDown,
     Signal,
     SlotGranted,
     SlotMoved,
     Slots,
+    SlotWanted,
     StartAttempt,
+    StartStep,
+    StepErred,
+    StepRequested,
+    StepSucceeded,
     StopAttempt,
+    StopStep,
     TimerFired,
     TimerKind,
     Unlimited,
 )
 from gql_app.core.spec import DAYS_30, Jitter, RetryPolicy
+from gql_app.core.step_run import StepRun, StepStatus
+from gql_app.core.values import NULL, Value
 
 GOLDEN_RATIO: Final = 0.618_033_988_749_895
 """Steps of this size, modulo 1, spread the draws of several attempts that are lost at once."""
@@ -98,6 +123,13 @@ def retry_delay(policy: RetryPolicy, attempt: int, draw: float) -> float:
     return delay * draw if policy.jitter is Jitter.FULL else delay
 
 
+class _Tried(NamedTuple):
+    """How often something was tried, and since when."""
+
+    times: int
+    since: datetime
+
+
 class Turn:
     """One or more signals told to a run at one instant, and what follows from them. While `closing`, nothing starts."""
 
@@ -119,7 +151,7 @@ class Turn:
         run = self.run
         if run.finished_at is not None:
             if type(signal) is SlotGranted:
-                self.slots.release(signal.node)
+                self.slots.release(_holder(signal))
             return
         unfinished = run.unfinished
         _HANDLERS[type(signal)](self, signal)
@@ -258,6 +290,9 @@ class Turn:
 
     def _slot_granted(self, signal: SlotGranted) -> None:
         node = self.run.node(signal.node)
+        if signal.step is not None:
+            self._step_slot_granted(node, signal.step)
+            return
         wanted = node.status is NodeStatus.QUEUED and node.queued_for is not SlotLimit.WORKFLOW and not self._closing
         if wanted and self.run.status is RunStatus.RUNNING:
             self._start_attempt(node.index)
@@ -266,7 +301,11 @@ class Turn:
 
     def _slot_moved(self, signal: SlotMoved) -> None:
         node = self.run.node(signal.node)
-        if node.status is NodeStatus.QUEUED and node.queued_for is not SlotLimit.WORKFLOW:
+        if signal.step is not None:
+            step = self.run.step(signal.node, signal.step)
+            if step is not None and step.status is StepStatus.QUEUED:
+                self._queue_step(node, step.id, SlotWanted(signal.limit, signal.name))
+        elif node.status is NodeStatus.QUEUED and node.queued_for is not SlotLimit.WORKFLOW:
             self._queue(node, signal.limit, signal.name)
 
     def _start_attempt(self, i: int) -> None:
@@ -372,24 +411,29 @@ class Turn:
 
     def _retry(self, node: NodeRun, error: Failure, draw: float) -> tuple[datetime | None, RetryState | None]:
         """Say when the node is tried again, or why it is not."""
-        run = self.run
-        plan = run.plan.nodes[node.index]
-        policy = plan.retry
-        attempt = len(node.attempts)
+        plan = self.run.plan.nodes[node.index]
+        tried = _Tried(len(node.attempts), node.attempts[0].started_at)
+        return self._when_to_retry(plan, tried, error, draw)
+
+    def _when_to_retry(
+        self, policies: NodePlan | StepRequest, tried: "_Tried", error: Failure, draw: float
+    ) -> tuple[datetime | None, RetryState | None]:
+        """Say when a node or a step is tried again, or why it is not."""
+        run, policy, tries = self.run, policies.retry, tried.times
         if not error.retryable or error.type in policy.non_retryable_errors:
             return None, RetryState.NON_RETRYABLE_ERROR
-        if attempt >= policy.maximum_attempts:
+        if tries >= policy.maximum_attempts:
             return None, RetryState.MAXIMUM_ATTEMPTS_REACHED
         if run.status is not RunStatus.RUNNING:
             stopped_by_time = run.outcome is Outcome.TIMED_OUT
             return None, RetryState.TIMEOUT if stopped_by_time else RetryState.CANCEL_REQUESTED
-        delay = retry_delay(policy, attempt, draw) if error.retry_after is None else error.retry_after
+        delay = retry_delay(policy, tries, draw) if error.retry_after is None else error.retry_after
         retry_at = _after(self.now, min(max(delay, 0.0), DAYS_30))
         assert run.started_at is not None
         too_late = retry_at > _after(run.started_at, run.plan.timeout_seconds)
-        total = plan.timeout.total_seconds
+        total = policies.timeout.total_seconds
         if total is not None:
-            too_late = too_late or retry_at > _after(node.attempts[0].started_at, total)
+            too_late = too_late or retry_at > _after(tried.since, total)
         return (None, RetryState.TIMEOUT) if too_late else (retry_at, None)
 
     def _fail(self, node: NodeRun, error: Failure, state: RetryState) -> None:
@@ -397,6 +441,293 @@ class Turn:
         self._emit(NodeFailed(sequence=run.sequence + 1, at=self.now, node=node.key, error=error, retry_state=state))
         if run.status is RunStatus.RUNNING and not run.plan.nodes[node.index].continue_on_failure:
             self._stop(Outcome.FAILED, Failure(error.type, error.message, node=node.key))
+
+    # What an attempt shows
+
+    def _attempt_reported(self, signal: AttemptReported) -> None:
+        node = self._in_flight(signal.node, signal.attempt)
+        if node is None:
+            return
+        for report in signal.reports:
+            if isinstance(report, Mark) or self._is_current(report, node):
+                self._emit(_shown(report, self.run.sequence + 1, self.now, signal))
+
+    def _is_current(self, report: Chunk | LogLine, node: NodeRun) -> bool:
+        """Tell whether what was reported is not of a try of a step that is over."""
+        if report.step is None or isinstance(report, LogLine):
+            return True
+        step = self.run.step(node.key, report.step)
+        return step is not None and step.status is StepStatus.RUNNING and step.attempt == report.step_attempt
+
+    # The steps of an attempt
+
+    def _step_requested(self, signal: StepRequested) -> None:
+        node = self._in_flight(signal.node, signal.attempt)
+        if node is None or self._closing:
+            return
+        step = self.run.step(signal.node, signal.step)
+        if step is not None and step.status is StepStatus.COMPLETED:
+            self._answer(node, step.id, output=step.output)
+        elif self.run.status is not RunStatus.RUNNING:
+            self._answer(node, signal.step, error=_STOPPING)
+        elif step is None or step.status.final:
+            if signal.request.kind is StepKind.MODEL and self._exceeds_budget(left=0):
+                self._stop_over_budget(node)
+            else:
+                self._acquire_for_step(node, signal.step, signal.request, new=True)
+
+    def _acquire_for_step(self, node: NodeRun, step_id: str, request: StepRequest, *, new: bool) -> None:
+        tool = request.name if request.kind is StepKind.TOOL else ""
+        wanted = self.slots.acquire(StepKey(node.key, step_id), tool, request.limits)
+        if wanted is None:
+            self._start_step(node, step_id, request if new else None)
+        else:
+            self._queue_step(node, step_id, wanted, request if new else None)
+
+    def _queue_step(self, node: NodeRun, step_id: str, wanted: SlotWanted, request: StepRequest | None = None) -> None:
+        step = None if request is not None else self.run.step(node.key, step_id)
+        newly = step is None or step.status is not StepStatus.QUEUED
+        if step is not None and not newly and (step.queued_for, step.queued_name) == (wanted.limit, wanted.name):
+            return
+        attempt = len(node.attempts)
+        self._emit(
+            StepQueued(
+                sequence=self.run.sequence + 1,
+                at=self.now,
+                node=node.key,
+                attempt=attempt,
+                step=step_id,
+                limit=wanted.limit,
+                name=wanted.name,
+                request=request,
+            )
+        )
+        if newly:
+            step = self.run.step(node.key, step_id)
+            assert step is not None
+            self._set_step_timer(TimerKind.QUEUE, node, step, self.now, step.request.timeout.queue_seconds)
+
+    def _step_slot_granted(self, node: NodeRun, step_id: str) -> None:
+        step = self.run.step(node.key, step_id)
+        wanted = node.status is NodeStatus.RUNNING and step is not None and step.status is StepStatus.QUEUED
+        if wanted and self.run.status is RunStatus.RUNNING and not self._closing:
+            self._start_step(node, step_id)
+        else:
+            self.slots.release(StepKey(node.key, step_id))
+
+    def _start_step(self, node: NodeRun, step_id: str, request: StepRequest | None = None) -> None:
+        before = None if request is not None else self.run.step(node.key, step_id)
+        attempt, step_attempt = len(node.attempts), 1 if before is None else before.attempt + 1
+        self._emit(
+            StepStarted(
+                sequence=self.run.sequence + 1,
+                at=self.now,
+                node=node.key,
+                attempt=attempt,
+                step=step_id,
+                step_attempt=step_attempt,
+                request=request,
+            )
+        )
+        self.commands.append(StartStep(node=node.key, attempt=attempt, step=step_id, step_attempt=step_attempt))
+        step = self.run.step(node.key, step_id)
+        assert step is not None
+        timeout = step.request.timeout
+        self._set_step_timer(TimerKind.ATTEMPT, node, step, self.now, timeout.attempt_seconds)
+        self._set_step_timer(TimerKind.HEARTBEAT, node, step, self.now, timeout.heartbeat_seconds)
+        if step_attempt == 1:
+            self._set_step_timer(TimerKind.TOTAL, node, step, self.now, timeout.total_seconds)
+
+    def _set_step_timer(
+        self, kind: TimerKind, node: NodeRun, step: StepRun, since: datetime, seconds: float | None
+    ) -> None:
+        if seconds is not None:
+            self._set_step_timer_at(kind, node, step, _after(since, seconds))
+
+    def _set_step_timer_at(self, kind: TimerKind, node: NodeRun, step: StepRun, at: datetime) -> None:
+        attempt = len(node.attempts)
+        self.commands.append(
+            SetTimer(kind=kind, at=at, node=node.key, attempt=attempt, step=step.id, step_attempt=step.attempt)
+        )
+
+    def _step_in_flight(self, signal: StepSucceeded | StepErred | TimerFired) -> tuple[NodeRun, StepRun] | None:
+        """Find a step of the attempt in flight if this very try of it is in flight."""
+        assert signal.node is not None
+        assert signal.step is not None
+        node, step = self._in_flight(signal.node, signal.attempt), self.run.step(signal.node, signal.step)
+        if node is None or step is None or step.status is not StepStatus.RUNNING:
+            return None
+        return (node, step) if step.attempt == signal.step_attempt else None
+
+    def _step_succeeded(self, signal: StepSucceeded) -> None:
+        found = self._step_in_flight(signal)
+        if found is None:
+            return
+        node, step = found
+        self.slots.release(StepKey(node.key, step.id))
+        self._emit(
+            StepCompleted(
+                sequence=self.run.sequence + 1,
+                at=self.now,
+                node=node.key,
+                attempt=signal.attempt,
+                step=step.id,
+                step_attempt=signal.step_attempt,
+                output=signal.output,
+                usage=signal.usage,
+            )
+        )
+        if signal.usage is not None and self._exceeds_budget(left=1):
+            self._stop_over_budget(node)
+        else:
+            self._answer(node, step.id, output=signal.output)
+
+    def _step_erred(self, signal: StepErred) -> None:
+        found = self._step_in_flight(signal)
+        if found is not None:
+            self._fail_step(*found, signal.error, signal.draw, usage=signal.usage)
+
+    def _fail_step(
+        self,
+        node: NodeRun,
+        step: StepRun,
+        error: Failure,
+        draw: float,
+        *,
+        usage: Usage | None = None,
+        final: RetryState | None = None,
+    ) -> None:
+        """Let a try of a step have failed, for good with `final`."""
+        retry_at, state = (None, final) if final is not None else self._retry_step(node, step, error, draw)
+        self.slots.release(StepKey(node.key, step.id))
+        attempt = len(node.attempts)
+        self._emit(
+            StepFailed(
+                sequence=self.run.sequence + 1,
+                at=self.now,
+                node=node.key,
+                attempt=attempt,
+                step=step.id,
+                step_attempt=step.attempt,
+                error=error,
+                retry_at=retry_at,
+                retry_state=state,
+                usage=usage,
+            )
+        )
+        if usage is not None and self._exceeds_budget(left=1):
+            self._stop_over_budget(node)
+        elif retry_at is not None:
+            self._set_step_timer_at(TimerKind.RETRY, node, step, retry_at)
+        else:
+            self._answer(node, step.id, error=error)
+
+    def _retry_step(
+        self, node: NodeRun, step: StepRun, error: Failure, draw: float
+    ) -> tuple[datetime | None, RetryState | None]:
+        """Say when a step is tried again, or why it is not: it must not outlive the attempt that wants it."""
+        tried = _Tried(step.attempt, step.started_at or self.now)
+        retry_at, state = self._when_to_retry(step.request, tried, error, draw)
+        seconds = self.run.plan.nodes[node.index].timeout.attempt_seconds
+        if retry_at is None or seconds is None or retry_at <= _after(node.attempts[-1].started_at, seconds):
+            return retry_at, state
+        return None, RetryState.TIMEOUT
+
+    def _answer(self, node: NodeRun, step_id: str, *, output: Value = NULL, error: Failure | None = None) -> None:
+        attempt = len(node.attempts)
+        self.commands.append(AnswerStep(node=node.key, attempt=attempt, step=step_id, output=output, error=error))
+
+    def _exceeds_budget(self, *, left: int) -> bool:
+        """Tell whether the run has used all of its budget, or (with `left`) more than that."""
+        budget, usage = self.run.plan.budget, self.run.usage
+        if budget is None or usage is None or self.run.status is not RunStatus.RUNNING:
+            return False
+        if budget.tokens is not None and usage.tokens >= budget.tokens + left:
+            return True
+        cost = usage.cost_usd or 0.0
+        return budget.cost_usd is not None and (cost > budget.cost_usd if left else cost >= budget.cost_usd)
+
+    def _stop_over_budget(self, node: NodeRun) -> None:
+        budget, usage = self.run.plan.budget, self.run.usage
+        assert budget is not None
+        assert usage is not None
+        cost = "unknown" if usage.cost_usd is None else f"{usage.cost_usd:g}"
+        message = f"The run has used {usage.tokens} tokens (cost in USD: {cost}); its budget is {budget}."
+        self._stop(Outcome.FAILED, Failure("BudgetExceeded", message, retryable=False, node=node.key))
+
+    def _step_timer(self, signal: TimerFired) -> None:
+        """A timer of a step went off: it may be any of the kinds that nodes have."""
+        assert signal.node is not None
+        assert signal.step is not None
+        node, step = self._in_flight(signal.node, signal.attempt), self.run.step(signal.node, signal.step)
+        if node is None or step is None or step.status.final:
+            return
+        match signal.kind:
+            case TimerKind.ATTEMPT | TimerKind.HEARTBEAT:
+                self._step_attempt_timer(signal)
+            case TimerKind.RETRY if step.status is StepStatus.RETRYING and step.attempt == signal.step_attempt:
+                assert step.next_attempt_at is not None
+                if not self._step_early(signal, step.next_attempt_at) and not self._closing:
+                    self._acquire_for_step(node, step.id, step.request, new=False)
+            case TimerKind.QUEUE if step.status is StepStatus.QUEUED and step.attempt == signal.step_attempt:
+                seconds = step.request.timeout.queue_seconds
+                assert seconds is not None
+                assert step.queued_at is not None
+                if not self._step_early(signal, _after(step.queued_at, seconds)):
+                    error = Failure("QueueTimeout", f"No slot became free within {seconds:g} s.", retryable=False)
+                    self._fail_step(node, step, error, 0.5, final=RetryState.TIMEOUT)
+            case TimerKind.TOTAL:
+                self._step_total_timer(node, step, signal)
+            case _:
+                pass  # It is stale.
+
+    def _step_attempt_timer(self, signal: TimerFired) -> None:
+        found = self._step_in_flight(signal)
+        if found is None:
+            return
+        node, step = found
+        timeout, beats = step.request.timeout, signal.kind is TimerKind.HEARTBEAT
+        seconds = timeout.heartbeat_seconds if beats else timeout.attempt_seconds
+        since = step.attempt_started_at
+        assert seconds is not None
+        assert since is not None
+        if beats and signal.beat_at is not None:
+            since = max(since, signal.beat_at)
+        if not self._step_early(signal, _after(since, seconds)):
+            kind = Timeout.HEARTBEAT if beats else Timeout.ATTEMPT
+            error = Failure(_TIMEOUT_ERRORS[kind], _TIMEOUT_MESSAGES[kind].format(seconds=seconds))
+            self._let_go_of_step(node, step)
+            self._fail_step(node, step, error, signal.draw)
+
+    def _step_total_timer(self, node: NodeRun, step: StepRun, signal: TimerFired) -> None:
+        seconds = step.request.timeout.total_seconds
+        if seconds is None or step.started_at is None or self._step_early(signal, _after(step.started_at, seconds)):
+            return
+        message = _TIMEOUT_MESSAGES[Timeout.TOTAL].format(seconds=seconds)
+        if step.status is StepStatus.RUNNING:
+            self._let_go_of_step(node, step)
+        error = Failure("TotalTimeout", message, retryable=False)
+        self._fail_step(node, step, error, signal.draw, final=RetryState.TIMEOUT)
+
+    def _let_go_of_step(self, node: NodeRun, step: StepRun) -> None:
+        attempt = len(node.attempts)
+        self.commands.append(StopStep(node=node.key, attempt=attempt, step=step.id, step_attempt=step.attempt))
+
+    def _step_early(self, signal: TimerFired, due: datetime) -> bool:
+        """Tell whether a timer of a step fired before its time; it is set again then."""
+        if self.now >= due:
+            return False
+        self.commands.append(
+            SetTimer(
+                kind=signal.kind,
+                at=due,
+                node=signal.node,
+                attempt=signal.attempt,
+                step=signal.step,
+                step_attempt=signal.step_attempt,
+            )
+        )
+        return True
 
     # Expressions
 
@@ -435,6 +766,9 @@ class Turn:
     # Timers
 
     def _timer_fired(self, signal: TimerFired) -> None:
+        if signal.step is not None:
+            self._step_timer(signal)
+            return
         match signal.kind:
             case TimerKind.WORKFLOW:
                 self._workflow_timer()
@@ -590,10 +924,50 @@ class Turn:
             self._emit(WorkflowFailed(sequence=sequence, at=self.now, error=error))
 
 
+def _holder(signal: SlotGranted) -> Holder:
+    return signal.node if signal.step is None else StepKey(signal.node, signal.step)
+
+
+def _shown(report: Report, sequence: int, at: datetime, signal: AttemptReported) -> RunEvent:
+    """Make an event of what an attempt has shown."""
+    node, attempt = signal.node, signal.attempt
+    match report:
+        case Chunk(text, step, step_attempt, truncated):
+            return NodeOutputChunk(
+                sequence=sequence,
+                at=at,
+                node=node,
+                attempt=attempt,
+                text=text,
+                step=step,
+                step_attempt=step_attempt,
+                truncated=truncated,
+            )
+        case LogLine(level, message, fields, step, truncated):
+            return NodeLog(
+                sequence=sequence,
+                at=at,
+                node=node,
+                attempt=attempt,
+                level=level,
+                message=message,
+                fields=fields,
+                step=step,
+                truncated=truncated,
+            )
+        case Mark(fraction, message):
+            return NodeProgress(
+                sequence=sequence, at=at, node=node, attempt=attempt, fraction=fraction, message=message
+            )
+        case _:
+            assert_never(report)
+
+
 def _after(since: datetime, seconds: float) -> datetime:
     return since + timedelta(seconds=seconds)
 
 
+_STOPPING: Final = Failure("WorkflowStopping", "The run is stopping; no step begins any more.", retryable=False)
 _LOST_MESSAGES: Final = {
     LostReason.CRASH: "The process that ran the attempt is gone.",
     LostReason.SHUTDOWN: "The process that ran the attempt was shut down.",
@@ -614,6 +988,10 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     AttemptSucceeded: Turn._attempt_succeeded,
     AttemptErred: Turn._attempt_erred,
     AttemptStopped: Turn._attempt_stopped,
+    AttemptReported: Turn._attempt_reported,
+    StepRequested: Turn._step_requested,
+    StepSucceeded: Turn._step_succeeded,
+    StepErred: Turn._step_erred,
     SlotGranted: Turn._slot_granted,
     SlotMoved: Turn._slot_moved,
     TimerFired: Turn._timer_fired,

@@ -3,7 +3,7 @@
 import msgspec
 
 from gql_app.core.ids import NodeKey
-from gql_app.core.spec import RateLimit, RetryPolicy, TimeoutPolicy
+from gql_app.core.spec import Budget, RateLimit, RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
 
 
@@ -56,3 +56,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     timeout_seconds: float = 3600.0
     stop_grace_seconds: float = 10.0
     maximum_concurrency: int | None = None
+    budget: Budget | None = None

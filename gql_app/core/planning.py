@@ -166,4 +166,5 @@ def _build(draft: Draft, links: Links, policies: Policies, stop_grace_seconds: f
         timeout_seconds=spec.timeout_seconds,
         stop_grace_seconds=stop_grace_seconds,
         maximum_concurrency=spec.maximum_concurrency,
+        budget=spec.budget,
     )

@@ -6,9 +6,9 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from gql_app.core.events import Failure, LostReason, SlotLimit
+from gql_app.core.events import Failure, LogLevel, LostReason, SlotLimit, StepRequest, Usage
 from gql_app.core.ids import Holder, NodeKey
-from gql_app.core.values import NULL, Value
+from gql_app.core.values import NO_FIELDS, NULL, Value
 
 
 class TimerKind(StrEnum):
@@ -64,6 +64,75 @@ class AttemptStopped(_Signal, frozen=True, kw_only=True):
     attempt: int
 
 
+class Chunk(msgspec.Struct, frozen=True, gc=False):
+    """Text that an attempt streamed, or a try of one of its steps; `truncated` if more of it is not kept."""
+
+    text: str
+    step: str | None = None
+    step_attempt: int = 0
+    truncated: bool = False
+
+
+class LogLine(msgspec.Struct, frozen=True, gc=False):
+    """A line that an attempt logged; `fields` is a JSON object, `truncated` if more lines are not kept."""
+
+    level: LogLevel
+    message: str
+    fields: msgspec.Raw = NO_FIELDS
+    step: str | None = None
+    truncated: bool = False
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """How far an attempt says it has come."""
+
+    fraction: float | None = None
+    message: str = ""
+
+
+Report: TypeAlias = Chunk | LogLine | Mark
+
+
+class AttemptReported(_Signal, frozen=True, kw_only=True):
+    """An attempt shows what it does, in order."""
+
+    node: NodeKey
+    attempt: int
+    reports: tuple[Report, ...]
+
+
+class StepRequested(_Signal, frozen=True, kw_only=True):
+    """An attempt wants a step done, unless it has been done before."""
+
+    node: NodeKey
+    attempt: int
+    step: str
+    request: StepRequest
+
+
+class StepSucceeded(_Signal, frozen=True, kw_only=True):
+    """A try of a step gave `output`."""
+
+    node: NodeKey
+    attempt: int
+    step: str
+    step_attempt: int
+    output: Value = NULL
+    usage: Usage | None = None
+
+
+class StepErred(_Signal, frozen=True, kw_only=True):
+    """A try of a step failed. `draw`, uniform in [0, 1), is for the jitter."""
+
+    node: NodeKey
+    attempt: int
+    step: str
+    step_attempt: int
+    error: Failure
+    usage: Usage | None = None
+    draw: float = 0.5
+
+
 class SlotGranted(_Signal, frozen=True, kw_only=True):
     """A node, or a step of one, that waited for a slot has got it."""
 
@@ -81,11 +150,16 @@ class SlotMoved(_Signal, frozen=True, kw_only=True):
 
 
 class TimerFired(_Signal, frozen=True, kw_only=True):
-    """A timer went off. `beat_at`, for a heartbeat timer, is when the attempt last gave a sign of life."""
+    """A timer went off. `beat_at`, for a heartbeat timer, is when the attempt last gave a sign of life.
+
+    With `step` it is a timer of that step: `step_attempt` is its try, in the `attempt` of its node.
+    """
 
     kind: TimerKind
     node: NodeKey | None = None
     attempt: int = 0
+    step: str | None = None
+    step_attempt: int = 0
     beat_at: datetime | None = None
     draw: float = 0.5
 
@@ -118,6 +192,10 @@ Signal: TypeAlias = (
     | AttemptSucceeded
     | AttemptErred
     | AttemptStopped
+    | AttemptReported
+    | StepRequested
+    | StepSucceeded
+    | StepErred
     | SlotGranted
     | SlotMoved
     | TimerFired
@@ -146,6 +224,34 @@ class StopAttempt(_Command, frozen=True, kw_only=True):
     abandon: bool
 
 
+class StartStep(_Command, frozen=True, kw_only=True):
+    """Do what a step is about."""
+
+    node: NodeKey
+    attempt: int
+    step: str
+    step_attempt: int
+
+
+class StopStep(_Command, frozen=True, kw_only=True):
+    """Let go of a try of a step, whose fate is written."""
+
+    node: NodeKey
+    attempt: int
+    step: str
+    step_attempt: int
+
+
+class AnswerStep(_Command, frozen=True, kw_only=True):
+    """Tell the attempt what became of the step it asked for: its output, or the error for which it was given up."""
+
+    node: NodeKey
+    attempt: int
+    step: str
+    output: Value = NULL
+    error: Failure | None = None
+
+
 class Evaluate(_Command, frozen=True, kw_only=True):
     """Evaluate a node's `when`, or the run's output."""
 
@@ -160,9 +266,11 @@ class SetTimer(_Command, frozen=True, kw_only=True):
     at: datetime
     node: NodeKey | None = None
     attempt: int = 0
+    step: str | None = None
+    step_attempt: int = 0
 
 
-Command: TypeAlias = StartAttempt | StopAttempt | Evaluate | SetTimer
+Command: TypeAlias = StartAttempt | StopAttempt | StartStep | StopStep | AnswerStep | Evaluate | SetTimer
 
 
 class SlotWanted(msgspec.Struct, frozen=True, gc=False):

@@ -82,6 +82,22 @@ class RateLimit(Frozen):
         return self.count if self.burst is None else self.burst
 
 
+class Budget(Frozen):
+    """What the language models of a run may use altogether, in all attempts; null means no limit."""
+
+    tokens: int | None = Field(
+        default=None, ge=1, le=1_000_000_000_000, description="Tokens of both directions together."
+    )
+    cost_usd: float | None = Field(
+        default=None, gt=0, le=1_000_000_000, description="US dollars, as far as the prices of the models are known."
+    )
+
+    def __str__(self) -> str:
+        """Tell it in words."""
+        parts = [] if self.tokens is None else [f"{self.tokens} tokens"]
+        return " and ".join(parts if self.cost_usd is None else [*parts, f"{self.cost_usd:g} USD"]) or "no limit"
+
+
 class NodeSpec(Frozen):
     """One node: a call of a tool."""
 
@@ -131,6 +147,9 @@ class WorkflowSpec(Frozen):
     timeout_seconds: Seconds = Field(default=3600.0, description="How long the whole run may take, in seconds.")
     maximum_concurrency: int | None = Field(
         default=None, ge=1, le=100_000, description="How many nodes of the run may be tried at once; null = no limit."
+    )
+    budget: Budget | None = Field(
+        default=None, description="What the models of the run may use; a run that has used more of it fails."
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict,
