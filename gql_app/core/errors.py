@@ -235,6 +235,14 @@ class ToolError(Exception):
         self.retry_after = retry_after
 
 
+class StepFailedError(ToolError):
+    """A step of an attempt was given up. Its `type` is that of what failed last."""
+
+    def __init__(self, step: str, message: str, *, type: str, retryable: bool) -> None:
+        super().__init__(message, type=type, retryable=retryable)
+        self.step = step
+
+
 class InvalidInputError(ToolError):
     """The resolved input does not fit the tool. Never retried."""
 

@@ -49,6 +49,7 @@ from gql_app.core.events import (
 from gql_app.core.fold import evolve
 from gql_app.core.ids import Holder, NodeKey, StepKey
 from gql_app.core.plan import NodePlan
+from gql_app.core.reports import Chunk, LogLine, Mark, Report
 from gql_app.core.run import NodeRun, NodeStatus, RunStatus, WorkflowRun
 from gql_app.core.signals import (
     AnswerStep,
@@ -58,14 +59,10 @@ from gql_app.core.signals import (
     AttemptSucceeded,
     Begin,
     CancelRequested,
-    Chunk,
     Command,
     Evaluate,
     Evaluated,
     EvaluationTarget,
-    LogLine,
-    Mark,
-    Report,
     SetTimer,
     ShuttingDown,
     Signal,

@@ -85,9 +85,7 @@ class RateLimit(Frozen):
 class Budget(Frozen):
     """What the language models of a run may use altogether, in all attempts; null means no limit."""
 
-    tokens: int | None = Field(
-        default=None, ge=1, le=1_000_000_000_000, description="Tokens of both directions together."
-    )
+    tokens: int | None = Field(default=None, ge=1, le=2_000_000_000, description="Tokens of both directions together.")
     cost_usd: float | None = Field(
         default=None, gt=0, le=1_000_000_000, description="US dollars, as far as the prices of the models are known."
     )

@@ -1,9 +1,10 @@
 """The seams of the product: what the service, the engine and the stores expect of each other."""
 
 from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
+from gql_app.ports.context import Reports, Steps, StepSpec, StepWork, ToolContext
 from gql_app.ports.execution import Clock, Evaluator, Executor, ExecutorLoad
 from gql_app.ports.storage import IdempotencyKey, KeyRecord, KeyRecords, Lease, Letter, RunRepository
-from gql_app.ports.tools import Secrets, Tool, ToolContext, Tools, ToolSource
+from gql_app.ports.tools import Secrets, Tool, Tools, ToolSource
 
 __all__ = [
     "Clock",
@@ -15,6 +16,7 @@ __all__ = [
     "KeyRecords",
     "Lease",
     "Letter",
+    "Reports",
     "RunFilter",
     "RunOrder",
     "RunOrderField",
@@ -24,6 +26,9 @@ __all__ = [
     "RunRepository",
     "RunSummary",
     "Secrets",
+    "StepSpec",
+    "StepWork",
+    "Steps",
     "Tool",
     "ToolContext",
     "ToolSource",

@@ -1,43 +1,12 @@
-"""What a tool is, and what it is handed."""
+"""What a tool is, and what the service knows of tools and secrets."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
-
-from gql_app.core.ids import Namespace, RunId
+from gql_app.core.ids import Namespace
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.values import Json
-
-
-def _no_heartbeat() -> None:
-    """Ignore a sign of life. A function, because a context must be picklable."""
-
-
-def _never() -> bool:
-    """Say no."""
-    return False
-
-
-class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call of a tool is handed beside its input."""
-
-    run_id: RunId
-    namespace: Namespace
-    node_id: str
-    attempt: int
-    deadline: datetime | None = None
-    """When the attempt times out."""
-    heartbeat: Callable[[], None] = _no_heartbeat
-    """Give a sign of life; any thread may. Does nothing in a tool of its own process."""
-    cancelled: Callable[[], bool] = _never
-    """Whether the attempt was asked to stop; for sync tools, which nobody can interrupt."""
-
-    @property
-    def idempotency_key(self) -> str:
-        """Name this node of this run, the same for every attempt."""
-        return f"{self.run_id}/{self.node_id}"
+from gql_app.ports.context import ToolContext
 
 
 class Tool(Protocol):

@@ -56,6 +56,18 @@ class TimeoutPolicyInput:
 
 
 @strawberry.input
+class BudgetInput:
+    """What the language models of a run may use altogether, in all attempts."""
+
+    tokens: int | None = strawberry.field(
+        default=strawberry.UNSET, description="Tokens of both directions together, up to 2,000,000,000."
+    )
+    cost_usd: float | None = strawberry.field(
+        default=strawberry.UNSET, description="US dollars, as far as the prices of the models are known."
+    )
+
+
+@strawberry.input
 class NodeSpecInput:
     """One node: a call of a tool."""
 
@@ -113,6 +125,10 @@ class WorkflowSpecInput:
     )
     maximum_concurrency: int | None = strawberry.field(
         default=strawberry.UNSET, description="How many attempts of this run may be in flight at once."
+    )
+    budget: BudgetInput | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="What the models of the run may use; a run that has used more of it fails.",
     )
     labels: JSON | None = strawberry.field(
         default=strawberry.UNSET, description="Up to 20 labels to find the run by: an object of strings."

@@ -16,6 +16,7 @@ ALLOWED: Final[Mapping[str, str]] = {
     "Enum value SlotLimit.NAMED was added.": "only nodes that name limits of the service wait for them",
     "Enum value SlotLimit.RATE was added.": "only nodes of tools, or of limits, that have a rate wait for it",
     "An optional field NodeSpecInput.limits was added.": "a document that leaves it out falls under no more limits",
+    "An optional field WorkflowSpecInput.budget was added.": "a document that leaves it out has no budget, as before",
     "Enum value ProblemCode.UNKNOWN_SECRET was added.": "only documents that name secrets meet it, and those are new",
     "An optional argument Query.workflow(at:) was added.": "without it the run is shown as it is now, as before",
     "Enum value WorkflowAction.DELETE was added.": "deleting is new; a client that does not know it can leave it out",

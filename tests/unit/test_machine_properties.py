@@ -26,6 +26,7 @@ from gql_app.core.machine import Turn
 from gql_app.core.plan import NodePlan, Plan
 from gql_app.core.run import NodeStatus
 from gql_app.core.signals import (
+    AnswerStep,
     AttemptErred,
     AttemptStopped,
     AttemptSucceeded,
@@ -41,7 +42,9 @@ from gql_app.core.signals import (
     SlotGranted,
     SlotWanted,
     StartAttempt,
+    StartStep,
     StopAttempt,
+    StopStep,
     TimerFired,
 )
 from gql_app.core.spec import Jitter, RetryPolicy, TimeoutPolicy
@@ -127,6 +130,8 @@ class World:
                 self.timers.append(command)
             case Evaluate():
                 self.evaluations.append(command)
+            case StartStep() | StopStep() | AnswerStep():
+                pass
 
     def crash(self) -> None:
         """Lose everything but the log, and take the run over again."""

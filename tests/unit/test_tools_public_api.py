@@ -19,7 +19,15 @@ def test_importing_the_package_loads_no_server_client_or_graphql() -> None:
 
 def test_everything_promised_is_there() -> None:
     assert all(hasattr(gql_app, name) for name in gql_app.__all__)
-    assert set(gql_app.__all__) == {"RetryPolicy", "TimeoutPolicy", "ToolContext", "ToolError", "__version__", "tool"}
+    assert set(gql_app.__all__) == {
+        "RateLimit",
+        "RetryPolicy",
+        "TimeoutPolicy",
+        "ToolContext",
+        "ToolError",
+        "__version__",
+        "tool",
+    }
 
 
 def test_the_version_is_the_distributions() -> None:

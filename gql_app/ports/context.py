@@ -1,0 +1,214 @@
+"""What a call of a tool is handed beside its input."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+
+from gql_app.core.events import LogLevel, StepKind, Usage
+from gql_app.core.ids import Namespace, RunId
+from gql_app.core.spec import RetryPolicy, TimeoutPolicy
+from gql_app.core.values import Json
+
+MAXIMUM_STEP_DEPTH: Final = 8
+"""How deep steps may stand in each other."""
+MAXIMUM_STEP_ID: Final = 100
+
+
+def _no_heartbeat() -> None:
+    """Ignore a sign of life. A function, because a context must be picklable."""
+
+
+def _never() -> bool:
+    """Say no."""
+    return False
+
+
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that is wanted. Policies that are not given are the tool's, or else the defaults of nodes."""
+
+    id: str
+    kind: StepKind
+    name: str
+    input: Json = None
+    retry: RetryPolicy | None = None
+    timeout: TimeoutPolicy | None = None
+    limits: tuple[str, ...] = ()
+
+
+class Reports(Protocol):
+    """Where an attempt shows what it does; any thread may."""
+
+    def emit(self, text: str) -> None:
+        """Stream text."""
+        ...
+
+    def log(self, level: LogLevel, message: str, fields: Mapping[str, Json]) -> None:
+        """Log a line."""
+        ...
+
+    def progress(self, fraction: float | None, message: str | None) -> None:
+        """Say how far it has come."""
+        ...
+
+    def use(self, usage: Usage) -> None:
+        """Say what a language model was used for."""
+        ...
+
+
+class Steps(Protocol):
+    """Does the steps of an attempt."""
+
+    async def do(self, step: StepSpec, work: "StepWork") -> Json:
+        """Do a step unless it has been done; gives its output. Raises `StepFailedError` once it is given up."""
+        ...
+
+    async def call(self, step: StepSpec) -> Json:
+        """Call the tool that the step names, likewise."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """Shows nothing to anybody."""
+
+    def emit(self, text: str) -> None:
+        """Do nothing."""
+
+    def log(self, level: LogLevel, message: str, fields: Mapping[str, Json]) -> None:
+        """Do nothing."""
+
+    def progress(self, fraction: float | None, message: str | None) -> None:
+        """Do nothing."""
+
+    def use(self, usage: Usage) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NoSteps:
+    """Does no steps."""
+
+    async def do(self, step: StepSpec, work: "StepWork") -> Json:
+        """Refuse."""
+        raise RuntimeError(f"Step {step.id!r}: only an async tool that an executor has called can have steps.")
+
+    async def call(self, step: StepSpec) -> Json:
+        """Refuse."""
+        raise RuntimeError(f"Step {step.id!r}: only an async tool that an executor has called can have steps.")
+
+
+class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call of a tool is handed beside its input."""
+
+    run_id: RunId
+    namespace: Namespace
+    node_id: str
+    attempt: int
+    deadline: datetime | None = None
+    """When the attempt, or the try of the step, times out."""
+    heartbeat: Callable[[], None] = _no_heartbeat
+    """Give a sign of life; any thread may. Does nothing in a tool of its own process."""
+    cancelled: Callable[[], bool] = _never
+    """Whether the attempt was asked to stop; for sync tools, which nobody can interrupt."""
+    step_id: str | None = None
+    """The step that the call is, if it is one."""
+    reports: Reports = _Silence()
+    steps: Steps = _NoSteps()
+
+    @property
+    def idempotency_key(self) -> str:
+        """Name this node of this run, or this step of it, the same for every attempt."""
+        parts = (self.run_id, self.node_id) if self.step_id is None else (self.run_id, self.node_id, self.step_id)
+        return "/".join(parts)
+
+    def emit(self, chunk: str) -> None:
+        """Stream a piece of text to whoever watches. It is a sign of life; in a tool of its own process, nothing."""
+        if not isinstance(chunk, str):
+            raise TypeError(f"A chunk is a text, not {type(chunk).__name__}: {chunk!r:.80}.")
+        if chunk:
+            self.reports.emit(chunk)
+
+    def progress(self, fraction: float | None = None, message: str | None = None) -> None:
+        """Say how far the call has come: a fraction from 0 to 1, and what it is at. What is left out stays as it was.
+
+        It is a sign of life. Raises `ValueError` for a fraction that is none.
+        """
+        if fraction is not None and not (math.isfinite(fraction) and 0 <= fraction <= 1):
+            raise ValueError(f"A fraction is a number from 0 to 1, not {fraction!r}.")
+        self.reports.progress(None if fraction is None else float(fraction), message)
+
+    def log(self, level: LogLevel | str, message: str, **fields: Json) -> None:
+        """Log a line that whoever watches the run sees. It is a sign of life.
+
+        Raises `ValueError` for a level that is none of `debug`, `info`, `warning`, `error`.
+        """
+        try:
+            known = LogLevel(level.upper())
+        except ValueError:
+            levels = ", ".join(each.lower() for each in LogLevel)
+            raise ValueError(f"{level!r} is not a level of a log: it is one of {levels}.") from None
+        self.reports.log(known, message, fields)
+
+    def report_usage(
+        self, *, requests: int = 1, input_tokens: int = 0, output_tokens: int = 0, cost_usd: float | None = None
+    ) -> None:
+        """Within a step: say what a language model was used for. It counts for the run's budget."""
+        self.reports.use(Usage(requests, input_tokens, output_tokens, cost_usd))
+
+    async def step(
+        self,
+        id: str,
+        work: "StepWork",
+        *,
+        kind: StepKind = StepKind.OTHER,
+        name: str | None = None,
+        input: Json = None,
+        retry: RetryPolicy | None = None,
+        timeout: TimeoutPolicy | None = None,
+        limits: tuple[str, ...] = (),
+    ) -> Json:
+        """Do something that is not to be done again: its output, which must be JSON, is kept for all attempts.
+
+        `id` names it within the node (or the step around it), the same in every attempt. `work` is handed a context of
+        its own, and is tried and timed out by the policies. Raises `StepFailedError` once the step is given up.
+        """
+        name = id if name is None else name
+        spec = StepSpec(
+            id=self._inner(id), kind=kind, name=name, input=input, retry=retry, timeout=timeout, limits=limits
+        )
+        return await self.steps.do(spec, work)
+
+    async def call_tool(
+        self,
+        id: str,
+        name: str,
+        input: Json = None,
+        *,
+        retry: RetryPolicy | None = None,
+        timeout: TimeoutPolicy | None = None,
+    ) -> Json:
+        """Call another tool as a step: by its own policies and limits, unless others are given.
+
+        Raises `StepFailedError` once it is given up.
+        """
+        spec = StepSpec(id=self._inner(id), kind=StepKind.TOOL, name=name, input=input, retry=retry, timeout=timeout)
+        return await self.steps.call(spec)
+
+    def _inner(self, id: str) -> str:
+        if not id or "/" in id or len(id) > MAXIMUM_STEP_ID:
+            raise ValueError(
+                f"{id[:MAXIMUM_STEP_ID]!r} cannot be the id of a step: it has 1 to {MAXIMUM_STEP_ID} characters, and"
+                " no '/'."
+            )
+        inner = id if self.step_id is None else f"{self.step_id}/{id}"
+        if inner.count("/") >= MAXIMUM_STEP_DEPTH:
+            raise ValueError(f"Step {inner!r} stands in too many others: {MAXIMUM_STEP_DEPTH} deep is the limit.")
+        return inner
+
+
+StepWork: TypeAlias = Callable[[ToolContext], Awaitable[Json]]
+"""What a step does, in a context of its own."""
