@@ -4,7 +4,6 @@ import json
 from http import HTTPStatus
 from typing import Final
 
-import httpx
 import msgspec
 from gql.transport.exceptions import TransportConnectionFailed, TransportError
 from gql.transport.httpx import HTTPXAsyncTransport
@@ -21,6 +20,13 @@ from gql_app.client.errors import (
 from gql_app.client.request import OperationRequest
 from gql_app.client.results import read_errors
 from gql_app.core.values import Json
+
+try:
+    # gql's transport takes this one where it is installed, and wants and raises its types.
+    import httpx2 as httpx
+except ModuleNotFoundError:
+    # The same names of the same types, as far as they are used here.
+    import httpx  # type: ignore[no-redef]
 
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0

@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -310,3 +312,28 @@ async def test_a_token_lets_in_for_what_it_allows_as_long_as_it_holds(tmp_path: 
 
     assert (unknown.value.code, forbidden.value.code) == ("UNAUTHENTICATED", "FORBIDDEN")
     assert first.workflow.status in {"PENDING", "RUNNING"}
+
+
+@pytest.mark.parametrize("hidden", ["nothing", "httpx2"])
+async def test_it_works_with_the_http_library_that_gql_finds(server: ThreadServer, hidden: str) -> None:
+    program = f"""
+import asyncio, sys
+sys.modules.update({{name: None for name in {hidden!r}.split() if name != "nothing"}})
+from gql_app.client import ConnectionFailedError, WorkflowClient
+
+async def main():
+    async with WorkflowClient({server.url!r}) as client:
+        print(len(await client.tools()) > 3)
+    async with WorkflowClient("http://127.0.0.1:1") as client:
+        try:
+            await client.tools()
+        except ConnectionFailedError as error:
+            print("Is the server running?" in str(error))
+
+asyncio.run(main())
+"""
+
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE, stderr=PIPE)
+    out, err = await process.communicate()
+
+    assert (out.split(), process.returncode) == ([b"True", b"True"], 0), err
