@@ -1,18 +1,29 @@
 """Tools of your own. Serve them with `gql-app serve --tools custom_tools` from this directory."""
 
+import asyncio
 import hashlib
 import time
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from gql_app import RetryPolicy, TimeoutPolicy, ToolContext, ToolError, tool
+from gql_app import RateLimit, RetryPolicy, TimeoutPolicy, ToolContext, ToolError, tool
 
 
 @tool
 async def greet(name: str, greeting: str = "Hello") -> str:
     """Greet somebody."""
     return f"{greeting}, {name}!"
+
+
+@tool
+async def countdown(start: Annotated[int, Field(ge=1, le=60)] = 3) -> AsyncIterator[str]:
+    """Count down. Each text it yields is shown at once; all of them together are its output."""
+    for number in range(start, 0, -1):
+        yield f"{number}…\n"
+        await asyncio.sleep(1)
+    yield "Lift-off!\n"
 
 
 class Order(BaseModel):
@@ -30,12 +41,14 @@ class Receipt(BaseModel):
     total: Annotated[float, Field(description="What it costs.")]
 
 
-# Nodes that call this tool are tried five times, ten seconds each, unless they say otherwise; two at once at most.
+# Nodes that call this tool are tried five times, ten seconds each, unless they say otherwise; two calls at once
+# at most, and ten a second.
 @tool(
     name="shop.order",
     retry=RetryPolicy(maximum_attempts=5, initial_interval_seconds=0.2),
     timeout=TimeoutPolicy(attempt_seconds=10),
     max_concurrency=2,
+    rate_limit=RateLimit(count=10),
 )
 async def order(request: Order, context: ToolContext) -> Receipt:
     """Order something in a shop that is closed at the first attempt.

@@ -166,6 +166,9 @@ class Tool(Model, frozen=True, kw_only=True):
     input_schema: Json = True
     output_schema: Json = True
     isolation: str = "ASYNC"
+    streams: bool = False
+    """Whether its output is a text that it shows as it grows."""
     maximum_concurrency: int | None = None
+    rate_limit: Json = None
     retry: Json = None
     timeout: Json = None

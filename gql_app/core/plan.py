@@ -25,6 +25,8 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """Names of limits that its calls fall under where the service has them."""
     isolation: str = "async"
     """`async` (on the loop), `thread` or `process`."""
+    streams: bool = False
+    """Whether its output is a text that it shows as it grows."""
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -116,6 +116,8 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the attempt was asked to stop; for sync tools, which nobody can interrupt."""
     step_id: str | None = None
     """The step that the call is, if it is one."""
+    maximum_output_bytes: int = 256 << 10
+    """How many bytes of JSON the output may take."""
     reports: Reports = _Silence()
     steps: Steps = _NoSteps()
 

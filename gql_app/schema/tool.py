@@ -27,6 +27,7 @@ class Tool:
         description="How often its calls may begin; null means no limit of its own."
     )
     isolation: Isolation = strawberry.field(description="Where its calls run.")
+    streams: bool = strawberry.field(description="Whether its output is a text that it shows as it grows.")
 
     @classmethod
     def from_definition(cls, tool: ToolDefinition) -> Self:
@@ -40,4 +41,5 @@ class Tool:
             maximum_concurrency=tool.max_concurrency,
             rate_limit=RateLimit.from_limit(tool.rate_limit) if tool.rate_limit is not None else None,
             isolation=Isolation(tool.isolation.upper()),
+            streams=tool.streams,
         )

@@ -14,6 +14,7 @@ from gql_app.core.spec import RateLimit, RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
 from gql_app.tools.signature import read_signature
+from gql_app.tools.streaming import is_stream, stream, stream_async
 
 TOOL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 
@@ -54,12 +55,10 @@ class FunctionTool(Generic[P, R]):
         }
         name = function.__name__ if name is None else name
         _check_name(name, function)
-        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            raise InvalidToolError(f"Tool {name!r}: it is a generator; return one value instead of yielding many.")
         self._signature = read_signature(name, function)
         self._definition = ToolDefinition(
             name=name,
-            description=first_paragraph(inspect.getdoc(function)) if description is None else description,
+            description=_description(name, function, description),
             input_schema=self._signature.arguments.schema,
             output_schema=self._signature.results.schema,
             retry=_policy(name, "retry", retry, RetryPolicy),
@@ -67,6 +66,7 @@ class FunctionTool(Generic[P, R]):
             max_concurrency=_concurrency(name, max_concurrency),
             rate_limit=_rate(name, rate_limit),
             isolation=_isolation(name, function, isolation),
+            streams=is_stream(function),
         )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -94,11 +94,15 @@ class FunctionTool(Generic[P, R]):
     async def call(self, arguments: Json, context: ToolContext) -> Json:
         """Call the async function; models, dates and the like in what it returns become JSON."""
         function: Any = self._function
+        if self._definition.streams:
+            return await stream_async(function(**self._with_context(arguments, context)), context)
         return self._signature.results.dump(await function(**self._with_context(arguments, context)))
 
     def run(self, arguments: Json, context: ToolContext) -> Json:
         """Call the sync function; models, dates and the like in what it returns become JSON."""
         function: Any = self._function
+        if self._definition.streams:
+            return stream(function(**self._with_context(arguments, context)), context)
         return self._signature.results.dump(function(**self._with_context(arguments, context)))
 
     def _with_context(self, arguments: dict[str, Json], context: ToolContext) -> dict[str, Json]:
@@ -128,6 +132,9 @@ def tool(function: Callable[P, R] | None = None, /, **options: Json) -> Json:
     At most `max_concurrency` calls go on at once, and they begin no more often than `rate_limit` allows. A sync
     function runs in a thread, or with `isolation="process"` in a process of its own, which is killed when time is up;
     it must then stand at the top level of a module.
+
+    A generator of texts, async or sync, is a tool that streams: each piece is shown as soon as it is yielded, and all
+    of them joined are the output.
     """
     if function is not None:
         return FunctionTool(function)
@@ -163,6 +170,14 @@ def _check_name(name: Json, function: Callable[..., Json]) -> None:
         )
 
 
+def _description(name: str, function: Callable[..., Json], description: Json) -> str:
+    if description is None:
+        return first_paragraph(inspect.getdoc(function))
+    if isinstance(description, str):
+        return description
+    raise InvalidToolError(f"Tool {name!r}: `description` is {description!r}; it takes a text.")
+
+
 PolicyT = TypeVar("PolicyT", RetryPolicy, TimeoutPolicy)
 
 
@@ -189,12 +204,17 @@ def _rate(name: str, value: RateLimit | None) -> RateLimit | None:
 def _isolation(name: str, function: Callable[..., Json], isolation: str | None) -> str:
     if isolation not in (None, "thread", "process"):
         raise InvalidToolError(f"Tool {name!r}: `isolation` is {isolation!r}; it takes 'thread' or 'process'.")
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         if isolation is not None:
             raise InvalidToolError(
                 f"Tool {name!r}: an async function runs on the event loop; leave `isolation` out or make it sync."
             )
         return "async"
+    if isolation == "process" and inspect.isgeneratorfunction(function):
+        raise InvalidToolError(
+            f"Tool {name!r}: nothing can be streamed from a process of its own. Leave `isolation` out, or return one"
+            " text instead of yielding many."
+        )
     if isolation == "process" and not function.__qualname__.replace(".", "_").isidentifier():
         raise InvalidToolError(
             f"Tool {name!r}: {function.__qualname__!r} stands inside a function, where another process cannot find it."

@@ -23,6 +23,7 @@ from gql_app.core.values import Json
 from gql_app.ports import ToolContext
 from gql_app.tools.arguments import Arguments
 from gql_app.tools.results import Results
+from gql_app.tools.streaming import check_stream, is_stream
 
 AnyFunction: TypeAlias = Callable[..., Json]
 
@@ -62,7 +63,7 @@ def read_signature(name: str, function: AnyFunction) -> Signature:
             raise InvalidToolError(
                 f"Tool {name!r}: both {context!r} and {parameter.name!r} take the ToolContext; leave one out."
             )
-    return Signature(_arguments(name, parameters, hints), _results(name, hints), context)
+    return Signature(_arguments(name, parameters, hints), _results(name, function, hints), context)
 
 
 def _hints(name: str, function: AnyFunction) -> dict[str, Json]:
@@ -116,8 +117,11 @@ def _check_parameter(name: str, parameter: str, hints: dict[str, Json]) -> None:
         _described(name, f"parameter {parameter!r}", lambda: TypeAdapter(hints[parameter]).json_schema())
 
 
-def _results(name: str, hints: dict[str, Json]) -> Results:
+def _results(name: str, function: AnyFunction, hints: dict[str, Json]) -> Results:
     hint = hints.get("return", Any)
+    if is_stream(function):
+        check_stream(name, hint)
+        hint = str
     return _described(name, "return value", lambda: Results(None if hint is Any else _results_adapter(hint)))
 
 

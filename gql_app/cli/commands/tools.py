@@ -15,6 +15,7 @@ from gql_app.cli.remote import connected
 from gql_app.cli.settings import load_settings
 from gql_app.client import Tool
 from gql_app.core.errors import InvalidToolError
+from gql_app.core.spec import RateLimit
 from gql_app.core.values import Json
 from gql_app.web.loop import run as run_loop
 
@@ -52,12 +53,18 @@ def _tools_here(modules: list[str], origins: dict[str, str]) -> list[Tool]:
             input_schema=tool.input_schema,
             output_schema=tool.output_schema,
             isolation=tool.isolation.upper(),
+            streams=tool.streams,
             maximum_concurrency=tool.max_concurrency,
+            rate_limit=None if tool.rate_limit is None else _rate(tool.rate_limit),
             retry=tool.retry.model_dump(mode="json", by_alias=True),
             timeout=tool.timeout.model_dump(mode="json", by_alias=True),
         )
         for tool in registry.definitions().values()
     ]
+
+
+def _rate(limit: RateLimit) -> dict[str, Json]:
+    return {"count": limit.count, "perSeconds": limit.per_seconds, "burst": limit.capacity}
 
 
 async def _tools_there(options: argparse.Namespace) -> list[Tool]:
@@ -70,7 +77,8 @@ def _lines(tools: Sequence[Tool], origins: Mapping[str, str], width: int) -> Ite
     room = min(LONGEST_NAME, max((len(tool.name) for tool in tools), default=0)) + 2
     for tool in tools:
         does = wrap(_first_line(tool.description), width - room, break_long_words=False) or [""]
-        takes = wrap(_fields(tool.input_schema), width - room, break_long_words=False, break_on_hyphens=False)
+        fields = f"{_fields(tool.input_schema)}{', streams text' if tool.streams else ''}"
+        takes = wrap(fields, width - room, break_long_words=False, break_on_hyphens=False)
         yield f"{tool.name:<{room - 2}}  {does[0]}".rstrip()
         comes = wrap(f"from {clean(origins[tool.name])}", width - room) if tool.name in origins else ()
         for line in (*does[1:], *takes, *comes):
