@@ -40,6 +40,9 @@ class HttpResponse(BaseModel):
     """The answer."""
 
     status: Annotated[int, Field(description="The status code.")]
+    http_version: Annotated[
+        str, Field(serialization_alias="httpVersion", description="`HTTP/1.1` or `HTTP/2`, as the server chose.")
+    ]
     headers: Annotated[dict[str, str], Field(description="The headers; their names are in lower case.")]
     body: Annotated[
         Json, Field(description="JSON if the content type says so, else text; null for JSON without a body.")
@@ -58,11 +61,13 @@ class HttpRequest:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         network: httpcore.AsyncNetworkBackend | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._maximum = settings.maximum_response_bytes
         self._connections = settings.maximum_attempts_in_flight
         self._transport = transport
         self._network = network or GuardedBackend(Reach(settings))
+        self._trust = trust
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tool = tool(name="http.request")(self._request)
@@ -99,6 +104,7 @@ class HttpRequest:
             data = await read_body(response, self._maximum, context.heartbeat)
             return HttpResponse(
                 status=response.status_code,
+                http_version=response.http_version,
                 headers=dict(response.headers),
                 body=decode_body(response, data),
                 url=str(response.url.copy_with(userinfo=b"")),
@@ -107,8 +113,10 @@ class HttpRequest:
     async def _open(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
-            # Reading the certificates takes a tenth of a second.
-            verify = await anyio.to_thread.run_sync(httpx.create_ssl_context)
+            verify = self._trust
+            if verify is None:
+                # Reading the certificates takes a tenth of a second.
+                verify = await anyio.to_thread.run_sync(httpx.create_ssl_context)
             if self._client is None or self._loop is not loop:
                 self._client, self._loop = self._make_client(verify), loop
         return self._client
@@ -180,7 +188,7 @@ async def _errors(request: HttpRequestInput) -> AsyncIterator[None]:
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         # Its message may quote a header.
         raise InvalidInputError(f"{where} cannot be asked this: the request, or a redirect, is not valid.") from error
-    except httpx.TransportError as error:
+    except (httpx.TransportError, ssl.SSLError) as error:
         reason = _reason(error)[:_MESSAGE_CHARACTERS].rstrip(".")
         raise ToolError(f"The connection with {where} failed: {reason}.", type="HttpConnectionError") from error
 

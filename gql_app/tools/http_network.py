@@ -12,6 +12,7 @@ import httpx
 from httpcore import SOCKET_OPTION, AsyncNetworkStream
 
 from gql_app.core.errors import ToolError
+from gql_app.tools.http_pool import Pool
 from gql_app.tools.http_reach import Address, Reach
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -33,13 +34,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
         super().__init__(verify=verify, limits=limits, trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=verify,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=backend,
-        )
+        self._pool = Pool(backend=backend, verify=verify, limits=limits)
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):

@@ -1,0 +1,96 @@
+"""The connections of `http.request`: HTTP/2 where the server chooses it, and then shared by many requests."""
+
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+import httpcore
+import httpx
+
+from gql_app.tools.http2 import Http2Connection
+
+_REMEMBERED_ORIGINS: Final = 1_000
+
+
+class Pool(httpcore.AsyncConnectionPool):
+    """Opens connections for what it is asked. Requests wait for one together only while it may speak HTTP/2."""
+
+    def __init__(self, *, backend: httpcore.AsyncNetworkBackend, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
+        super().__init__(
+            ssl_context=verify,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=backend,
+            http2=True,
+        )
+        self._without_http2: set[str] = set()
+
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        """Make a connection, which opens itself with its first request."""
+        return Connection(
+            origin=origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=self._keepalive_expiry,
+            network_backend=self._network_backend,
+            http2=str(origin) not in self._without_http2,
+            told=self._learn,
+        )
+
+    def _learn(self, origin: httpcore.Origin, is_http2: bool) -> None:
+        if is_http2:
+            self._without_http2.discard(str(origin))
+            return
+        if len(self._without_http2) >= _REMEMBERED_ORIGINS:
+            self._without_http2.clear()
+        self._without_http2.add(str(origin))
+
+
+class Connection(httpcore.AsyncHTTPConnection):
+    """Connects once for all requests that come meanwhile: they share the connection, or the reason there is none."""
+
+    def __init__(
+        self,
+        *,
+        origin: httpcore.Origin,
+        ssl_context: ssl.SSLContext | None,
+        keepalive_expiry: float | None,
+        network_backend: httpcore.AsyncNetworkBackend,
+        http2: bool,
+        told: Callable[[httpcore.Origin, bool], None],
+    ) -> None:
+        super().__init__(
+            origin=origin,
+            ssl_context=ssl_context,
+            keepalive_expiry=keepalive_expiry,
+            network_backend=network_backend,
+            http2=http2,
+        )
+        self._expiry = keepalive_expiry
+        self._told = told
+        self._failure: Exception | None = None
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send a request, after connecting if nobody did before."""
+        async with self._request_lock:
+            connection = self._connection or await self._open(request)
+        return await connection.handle_async_request(request)
+
+    async def _open(self, request: httpcore.Request) -> httpcore.AsyncConnectionInterface:
+        if self._failure is not None:
+            raise self._failure
+        if self._connect_failed:
+            # Whoever was connecting was stopped, and the pool has dropped this one.
+            raise httpcore.ConnectionNotAvailable
+        try:
+            stream = await self._connect(request)
+        except BaseException as error:
+            self._connect_failed = True
+            self._failure = error if isinstance(error, Exception) else None
+            raise
+        tls = stream.get_extra_info("ssl_object")
+        is_http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
+        kind = Http2Connection if is_http2 else httpcore.AsyncHTTP11Connection
+        self._connection = kind(origin=self._origin, stream=stream, keepalive_expiry=self._expiry)
+        self._told(self._origin, is_http2)
+        return self._connection
