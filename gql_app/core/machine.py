@@ -6,7 +6,7 @@ An event costs in proportion to its node's dependents, never to the size of the 
 at every node, once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, assert_never
 
@@ -82,6 +82,7 @@ from gql_app.core.signals import (
     Unlimited,
 )
 from gql_app.core.spec import DAYS_30, Jitter, RetryPolicy
+from gql_app.core.step_fold import inner_steps
 from gql_app.core.step_run import StepRun, StepStatus
 from gql_app.core.values import NULL, Value
 
@@ -467,13 +468,24 @@ class Turn:
             self._answer(node, step.id, output=step.output)
         elif self.run.status is not RunStatus.RUNNING:
             self._answer(node, signal.step, error=_STOPPING)
-        elif step is None or step.status.final:
-            if signal.request.kind is StepKind.MODEL and self._exceeds_budget(left=0):
-                self._stop_over_budget(node)
-            else:
-                self._acquire_for_step(node, signal.step, signal.request, new=True)
+        elif (step is None or step.status.final) and self._is_wanted(node, signal.step):
+            self._acquire_for_step(node, signal.step, signal.request, new=True)
+
+    def _is_wanted(self, node: NodeRun, step_id: str) -> bool:
+        """Tell whether the steps around one go on: what is left of a try that is over wants nothing any more."""
+        around = (self.run.step(node.key, outer.step) for outer in _around(node.key, step_id))
+        return all(outer is not None and outer.status is StepStatus.RUNNING for outer in around)
+
+    def _can_afford(self, node: NodeRun, request: StepRequest) -> bool:
+        """Tell whether the run's budget lets a step begin; the run is stopped if not."""
+        if request.kind is not StepKind.MODEL or not self._exceeds_budget(left=0):
+            return True
+        self._stop_over_budget(node)
+        return False
 
     def _acquire_for_step(self, node: NodeRun, step_id: str, request: StepRequest, *, new: bool) -> None:
+        if not self._can_afford(node, request):
+            return
         tool = request.name if request.kind is StepKind.TOOL else ""
         wanted = self.slots.acquire(StepKey(node.key, step_id), tool, request.limits)
         if wanted is None:
@@ -508,13 +520,15 @@ class Turn:
         step = self.run.step(node.key, step_id)
         wanted = node.status is NodeStatus.RUNNING and step is not None and step.status is StepStatus.QUEUED
         if wanted and self.run.status is RunStatus.RUNNING and not self._closing:
-            self._start_step(node, step_id)
-        else:
-            self.slots.release(StepKey(node.key, step_id))
+            assert step is not None
+            if self._can_afford(node, step.request):
+                self._start_step(node, step_id)
+                return
+        self.slots.release(StepKey(node.key, step_id))
 
     def _start_step(self, node: NodeRun, step_id: str, request: StepRequest | None = None) -> None:
-        before = None if request is not None else self.run.step(node.key, step_id)
-        attempt, step_attempt = len(node.attempts), 1 if before is None else before.attempt + 1
+        attempt, before = len(node.attempts), self.run.step(node.key, step_id)
+        tried = before.attempt if before is not None and before.node_attempt == attempt else 0
         self._emit(
             StepStarted(
                 sequence=self.run.sequence + 1,
@@ -522,17 +536,17 @@ class Turn:
                 node=node.key,
                 attempt=attempt,
                 step=step_id,
-                step_attempt=step_attempt,
+                step_attempt=tried + 1,
                 request=request,
             )
         )
-        self.commands.append(StartStep(node=node.key, attempt=attempt, step=step_id, step_attempt=step_attempt))
+        self.commands.append(StartStep(node=node.key, attempt=attempt, step=step_id, step_attempt=tried + 1))
         step = self.run.step(node.key, step_id)
         assert step is not None
         timeout = step.request.timeout
         self._set_step_timer(TimerKind.ATTEMPT, node, step, self.now, timeout.attempt_seconds)
         self._set_step_timer(TimerKind.HEARTBEAT, node, step, self.now, timeout.heartbeat_seconds)
-        if step_attempt == 1:
+        if step.attempt == step.tried_before + 1:
             self._set_step_timer(TimerKind.TOTAL, node, step, self.now, timeout.total_seconds)
 
     def _set_step_timer(
@@ -561,7 +575,7 @@ class Turn:
         if found is None:
             return
         node, step = found
-        self.slots.release(StepKey(node.key, step.id))
+        self._release_step(node, step)
         self._emit(
             StepCompleted(
                 sequence=self.run.sequence + 1,
@@ -596,7 +610,7 @@ class Turn:
     ) -> None:
         """Let a try of a step have failed, for good with `final`."""
         retry_at, state = (None, final) if final is not None else self._retry_step(node, step, error, draw)
-        self.slots.release(StepKey(node.key, step.id))
+        self._release_step(node, step)
         attempt = len(node.attempts)
         self._emit(
             StepFailed(
@@ -619,16 +633,39 @@ class Turn:
         else:
             self._answer(node, step.id, error=error)
 
+    def _release_step(self, node: NodeRun, step: StepRun) -> None:
+        """Give back what a try of a step has, and let go of the steps that it was taking."""
+        for inner in inner_steps(node, step):
+            self.slots.release(StepKey(node.key, inner.id))
+            if inner.status is StepStatus.RUNNING:
+                self._let_go_of_step(node, inner)
+        self.slots.release(StepKey(node.key, step.id))
+
     def _retry_step(
         self, node: NodeRun, step: StepRun, error: Failure, draw: float
     ) -> tuple[datetime | None, RetryState | None]:
-        """Say when a step is tried again, or why it is not: it must not outlive the attempt that wants it."""
-        tried = _Tried(step.attempt, step.started_at or self.now)
+        """Say when a step is tried again, or why it is not: it must not outlive what it is part of."""
+        tried = _Tried(step.attempt - step.tried_before, step.started_at or self.now)
         retry_at, state = self._when_to_retry(step.request, tried, error, draw)
-        seconds = self.run.plan.nodes[node.index].timeout.attempt_seconds
-        if retry_at is None or seconds is None or retry_at <= _after(node.attempts[-1].started_at, seconds):
+        if retry_at is None or all(retry_at <= deadline for deadline in self._deadlines(node, step)):
             return retry_at, state
         return None, RetryState.TIMEOUT
+
+    def _deadlines(self, node: NodeRun, step: StepRun) -> Iterator[datetime]:
+        """Tell when what a step is part of has to have ended: the attempt of its node, and the steps around it."""
+        timeout = self.run.plan.nodes[node.index].timeout
+        if timeout.attempt_seconds is not None:
+            yield _after(node.attempts[-1].started_at, timeout.attempt_seconds)
+        if timeout.total_seconds is not None:
+            yield _after(node.attempts[0].started_at, timeout.total_seconds)
+        for key in _around(node.key, step.id):
+            outer = self.run.step(node.key, key.step)
+            assert outer is not None
+            timeout = outer.request.timeout
+            if timeout.attempt_seconds is not None and outer.attempt_started_at is not None:
+                yield _after(outer.attempt_started_at, timeout.attempt_seconds)
+            if timeout.total_seconds is not None and outer.started_at is not None:
+                yield _after(outer.started_at, timeout.total_seconds)
 
     def _answer(self, node: NodeRun, step_id: str, *, output: Value = NULL, error: Failure | None = None) -> None:
         attempt = len(node.attempts)
@@ -664,19 +701,25 @@ class Turn:
                 self._step_attempt_timer(signal)
             case TimerKind.RETRY if step.status is StepStatus.RETRYING and step.attempt == signal.step_attempt:
                 assert step.next_attempt_at is not None
-                if not self._step_early(signal, step.next_attempt_at) and not self._closing:
-                    self._acquire_for_step(node, step.id, step.request, new=False)
+                if not self._step_early(signal, step.next_attempt_at):
+                    self._retry_step_now(node, step)
             case TimerKind.QUEUE if step.status is StepStatus.QUEUED and step.attempt == signal.step_attempt:
                 seconds = step.request.timeout.queue_seconds
                 assert seconds is not None
                 assert step.queued_at is not None
                 if not self._step_early(signal, _after(step.queued_at, seconds)):
-                    error = Failure("QueueTimeout", f"No slot became free within {seconds:g} s.", retryable=False)
-                    self._fail_step(node, step, error, 0.5, final=RetryState.TIMEOUT)
+                    error = _queued_too_long(step, seconds)
+                    self._fail_step(node, step, error, signal.draw, final=RetryState.TIMEOUT)
             case TimerKind.TOTAL:
                 self._step_total_timer(node, step, signal)
             case _:
                 pass  # It is stale.
+
+    def _retry_step_now(self, node: NodeRun, step: StepRun) -> None:
+        if self.run.status is not RunStatus.RUNNING:
+            self._answer(node, step.id, error=_STOPPING)
+        elif not self._closing:
+            self._acquire_for_step(node, step.id, step.request, new=False)
 
     def _step_attempt_timer(self, signal: TimerFired) -> None:
         found = self._step_in_flight(signal)
@@ -700,7 +743,7 @@ class Turn:
         seconds = step.request.timeout.total_seconds
         if seconds is None or step.started_at is None or self._step_early(signal, _after(step.started_at, seconds)):
             return
-        message = _TIMEOUT_MESSAGES[Timeout.TOTAL].format(seconds=seconds)
+        message = f"The step did not end within {seconds:g} s, all tries and waits together."
         if step.status is StepStatus.RUNNING:
             self._let_go_of_step(node, step)
         error = Failure("TotalTimeout", message, retryable=False)
@@ -836,9 +879,7 @@ class Turn:
             return
         if not self._early(TimerKind.QUEUE, _after(node.queued_at, seconds), node.key):
             self.slots.release(node.key)
-            name = "" if node.queued_name is None else f" `{node.queued_name}`"
-            message = f"No slot became free within {seconds:g} s ({node.queued_for} limit{name})."
-            self._fail(node, Failure("QueueTimeout", message, retryable=False), RetryState.TIMEOUT)
+            self._fail(node, _queued_too_long(node, seconds), RetryState.TIMEOUT)
 
     def _total_timer(self, node: NodeRun, draw: float) -> None:
         seconds = self.run.plan.nodes[node.index].timeout.total_seconds
@@ -925,6 +966,11 @@ def _holder(signal: SlotGranted) -> Holder:
     return signal.node if signal.step is None else StepKey(signal.node, signal.step)
 
 
+def _around(node: NodeKey, step_id: str) -> Iterator[StepKey]:
+    """Tell which steps one stands in, from the inside out."""
+    return (holder for holder in StepKey(node, step_id).enclosing() if isinstance(holder, StepKey))
+
+
 def _shown(report: Report, sequence: int, at: datetime, signal: AttemptReported) -> RunEvent:
     """Make an event of what an attempt has shown."""
     node, attempt = signal.node, signal.attempt
@@ -958,6 +1004,12 @@ def _shown(report: Report, sequence: int, at: datetime, signal: AttemptReported)
             )
         case _:
             assert_never(report)
+
+
+def _queued_too_long(what: NodeRun | StepRun, seconds: float) -> Failure:
+    name = "" if what.queued_name is None else f" `{what.queued_name}`"
+    message = f"No slot became free within {seconds:g} s ({what.queued_for} limit{name})."
+    return Failure("QueueTimeout", message, retryable=False)
 
 
 def _after(since: datetime, seconds: float) -> datetime:

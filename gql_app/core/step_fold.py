@@ -21,16 +21,33 @@ from gql_app.core.step_events import (
 from gql_app.core.step_run import StepRun, StepStatus
 
 
-def end_steps(steps: tuple[StepRun, ...], status: StepStatus, at: datetime) -> tuple[StepRun, ...]:
-    """Let the steps that go on end with the attempt of their node."""
-    if all(step.status.final for step in steps):
+def end_steps(steps: tuple[StepRun, ...], status: StepStatus, at: datetime, *, within: str = "") -> tuple[StepRun, ...]:
+    """Let the steps that go on end with the attempt of their node, or with the try of the step that they are within."""
+    if not any(_goes_on(step, within) for step in steps):
         return steps
     return tuple(
-        step
-        if step.status.final
-        else msgspec.structs.replace(step, status=status, finished_at=at, next_attempt_at=None)
+        msgspec.structs.replace(
+            step,
+            status=status,
+            finished_at=at,
+            next_attempt_at=None,
+            queued_at=None,
+            queued_for=None,
+            queued_name=None,
+        )
+        if _goes_on(step, within)
+        else step
         for step in steps
     )
+
+
+def inner_steps(node: NodeRun, step: StepRun) -> list[StepRun]:
+    """Find the steps that go on within a step of a node, at any depth."""
+    return [other for other in node.steps if _goes_on(other, f"{step.id}/")]
+
+
+def _goes_on(step: StepRun, within: str) -> bool:
+    return not step.status.final and step.id.startswith(within)
 
 
 def _output_chunk(run: WorkflowRun, event: NodeOutputChunk) -> Sequence[int]:
@@ -100,12 +117,17 @@ def _asked_for(run: WorkflowRun, event: StepQueued | StepStarted, before: StepRu
         assert before is not None, f"Step {event.step!r} begins without a request."
         return before
     run.value_bytes += event.request.input.size
+    if before is None:
+        return StepRun(id=event.step, node_attempt=event.attempt, request=event.request, status=StepStatus.QUEUED)
+    tried = before.attempt if before.node_attempt == event.attempt else 0
     return StepRun(
         id=event.step,
         node_attempt=event.attempt,
         request=event.request,
         status=StepStatus.QUEUED,
-        usage=before.usage if before is not None else None,
+        attempt=tried,
+        tried_before=tried,
+        usage=before.usage,
     )
 
 
@@ -125,7 +147,7 @@ def _failed(run: WorkflowRun, event: StepFailed) -> Sequence[int]:
         queued_for=None,
         queued_name=None,
     )
-    _put(run, run.node(event.node), step)
+    _end(run, event.node, step)
     _use(run, event.node, event.usage)
     return ()
 
@@ -142,9 +164,16 @@ def _completed(run: WorkflowRun, event: StepCompleted) -> Sequence[int]:
         usage=add_usage(step.usage, event.usage),
     )
     run.value_bytes += event.output.size
-    _put(run, run.node(event.node), step)
+    _end(run, event.node, step)
     _use(run, event.node, event.usage)
     return ()
+
+
+def _end(run: WorkflowRun, key: NodeKey, step: StepRun) -> None:
+    """Let a try of a step have ended, and with it the steps that it was taking."""
+    node = run.node(key)
+    steps = end_steps(node.steps, StepStatus.CANCELLED, run.at, within=f"{step.id}/")
+    _put(run, msgspec.structs.replace(node, steps=steps), step)
 
 
 def _put(run: WorkflowRun, node: NodeRun, step: StepRun) -> None:

@@ -19,7 +19,7 @@ class StepStatus(StrEnum):
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
-    """The attempt of its node ended before it."""
+    """The attempt of its node, or the try of the step around it, ended before it."""
     LOST = "LOST"
     """The process that ran it died or was shut down."""
 
@@ -42,6 +42,8 @@ class StepRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     status: StepStatus
     attempt: int = 0
     """How often it was tried in that attempt of the node."""
+    tried_before: int = 0
+    """How many of those tries it was given up after, when the attempt asked for it again."""
     started_at: datetime | None = None
     """When it was first tried in that attempt of the node."""
     attempt_started_at: datetime | None = None

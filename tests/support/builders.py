@@ -25,7 +25,7 @@ from gql_app.core.signals import (
     TimerKind,
     Unlimited,
 )
-from gql_app.core.spec import RetryPolicy, TimeoutPolicy
+from gql_app.core.spec import Budget, RetryPolicy, TimeoutPolicy
 from gql_app.core.values import NULL, Json, Value
 from gql_app.testing.virtual_time import NOON
 
@@ -61,6 +61,7 @@ def plan(
     output: Json = None,
     timeout_seconds: float = 3600.0,
     maximum_concurrency: int | None = None,
+    budget: Budget | None = None,
 ) -> Plan:
     """Plan a workflow."""
     return Plan(
@@ -69,6 +70,7 @@ def plan(
         output=output,
         timeout_seconds=timeout_seconds,
         maximum_concurrency=maximum_concurrency,
+        budget=budget,
     )
 
 
