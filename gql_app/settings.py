@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     maximum_nodes: int = Field(default=1_000, ge=1)
     maximum_request_bytes: int = Field(default=1 << 20, ge=1024)
     maximum_output_bytes: int = Field(default=256 << 10, ge=1024)
+    maximum_stream_bytes: int = Field(default=256 << 10, ge=1024)
+    """What an attempt may stream; the rest is cut off."""
+    maximum_log_lines: int = Field(default=1_000, ge=1, le=100_000)
+    """What an attempt may log; the rest is left out."""
     maximum_run_bytes: int = Field(default=64 << 20, ge=1024)
     maximum_response_bytes: int = Field(default=1 << 20, ge=1024)
     """What `http.request` reads of an answer."""

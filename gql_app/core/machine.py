@@ -72,6 +72,7 @@ from gql_app.core.signals import (
     SlotWanted,
     StartAttempt,
     StartStep,
+    StepDropped,
     StepErred,
     StepRequested,
     StepSucceeded,
@@ -598,6 +599,14 @@ class Turn:
         if found is not None:
             self._fail_step(*found, signal.error, signal.draw, usage=signal.usage)
 
+    def _step_dropped(self, signal: StepDropped) -> None:
+        node, step = self._in_flight(signal.node, signal.attempt), self.run.step(signal.node, signal.step)
+        if node is None or step is None or step.status.final:
+            return
+        if step.status is StepStatus.RUNNING:
+            self._let_go_of_step(node, step)
+        self._fail_step(node, step, _DROPPED, 0.5, final=RetryState.CANCEL_REQUESTED)
+
     def _fail_step(
         self,
         node: NodeRun,
@@ -1016,6 +1025,7 @@ def _after(since: datetime, seconds: float) -> datetime:
     return since + timedelta(seconds=seconds)
 
 
+_DROPPED: Final = Failure("StepDropped", "The attempt no longer wanted it.", retryable=False)
 _STOPPING: Final = Failure("WorkflowStopping", "The run is stopping; no step begins any more.", retryable=False)
 _LOST_MESSAGES: Final = {
     LostReason.CRASH: "The process that ran the attempt is gone.",
@@ -1041,6 +1051,7 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     StepRequested: Turn._step_requested,
     StepSucceeded: Turn._step_succeeded,
     StepErred: Turn._step_erred,
+    StepDropped: Turn._step_dropped,
     SlotGranted: Turn._slot_granted,
     SlotMoved: Turn._slot_moved,
     TimerFired: Turn._timer_fired,

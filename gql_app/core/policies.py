@@ -12,6 +12,13 @@ from gql_app.core.spec import NodeSpec, RetryPolicy, TimeoutPolicy, WorkflowSpec
 _Policy = TypeVar("_Policy", RetryPolicy, TimeoutPolicy)
 
 
+def merge_policies(written: _Policy | None, default: _Policy) -> _Policy:
+    """Give a policy that says what was written, and for the rest what the default says."""
+    if written is None or not written.model_fields_set:
+        return default
+    return default.model_copy(update={field: getattr(written, field) for field in written.model_fields_set})
+
+
 class Policies:
     """What the node says, else its tool, else the default; equal policies are one object."""
 
@@ -61,7 +68,7 @@ class Policies:
         key = (id(default), frozenset(fields), written)
         shared = self._shared.get(key)
         if shared is None:
-            shared = default.model_copy(update={field: getattr(written, field) for field in fields})
+            shared = merge_policies(written, default)
             self._shared[key] = shared
         # The key holds the policy itself, so that what was found is of its class.
         assert type(shared) is type(written)

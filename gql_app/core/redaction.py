@@ -12,6 +12,9 @@ from gql_app.core.values import Json
 SHORTEST: Final = 8
 """Shorter values are left: taking them out would tear ordinary words apart."""
 
+LONGEST_FORM: Final = 12
+"""So many characters stand for one of a secret at most: percent-encoded, one beyond the basic plane has twelve."""
+
 _MARK: Final = re.compile(r"(\[secret \w+\])")
 _UNIT: Final = re.compile(r"\\u([0-9a-f]{4})")
 
@@ -26,6 +29,7 @@ class Redactor:
         values = sorted(hidden, key=len, reverse=True)
         self._names = [hidden[value] for value in values]
         self._pattern = re.compile("|".join(f"({_forms(value)})" for value in values)) if values else None
+        self._reach = LONGEST_FORM * max(map(len, values), default=0)
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to take out."""
@@ -34,6 +38,20 @@ class Redactor:
     def hide(self, text: str) -> str:
         """Take the secrets out of a text."""
         return text if self._pattern is None else self._pattern.sub(self._mark, text)
+
+    def hide_start(self, text: str) -> tuple[str, str]:
+        """Take the secrets out of the beginning of a text that goes on.
+
+        Tells what can be shown, and the end that is to be put before what follows: a secret may begin there.
+        """
+        if self._pattern is None:
+            return text, ""
+        cut = max(0, len(text) - self._reach)
+        for found in self._pattern.finditer(text):
+            if found.start() < cut < found.end():
+                cut = found.start()
+                break
+        return self.hide(text[:cut]), text[cut:]
 
     def hide_in_message(self, text: str) -> str:
         """Take the secrets out of the message of an error, which may have been cut in the middle of one."""

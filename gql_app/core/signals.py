@@ -105,6 +105,14 @@ class StepErred(_Signal, frozen=True, kw_only=True):
     draw: float = 0.5
 
 
+class StepDropped(_Signal, frozen=True, kw_only=True):
+    """The attempt no longer wants a step that it asked for."""
+
+    node: NodeKey
+    attempt: int
+    step: str
+
+
 class SlotGranted(_Signal, frozen=True, kw_only=True):
     """A node, or a step of one, that waited for a slot has got it."""
 
@@ -168,6 +176,7 @@ Signal: TypeAlias = (
     | StepRequested
     | StepSucceeded
     | StepErred
+    | StepDropped
     | SlotGranted
     | SlotMoved
     | TimerFired

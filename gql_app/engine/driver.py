@@ -2,27 +2,36 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from gql_app.core.errors import LeaseLostError, StaleWriterError, StoreUnavailableError, WorkflowNotFoundError
-from gql_app.core.events import NodeCompleted, RunEvent, WorkflowCompleted
+from gql_app.core.errors import LeaseLostError, StaleWriterError, WorkflowNotFoundError
+from gql_app.core.events import RunEvent
 from gql_app.core.ids import NodeKey
 from gql_app.core.machine import Turn
 from gql_app.core.run import NodeStatus, WorkflowRun
+from gql_app.core.scope import decode
 from gql_app.core.signals import (
+    AnswerStep,
     Command,
     SetTimer,
     Signal,
     StartAttempt,
+    StartStep,
     StopAttempt,
+    StopStep,
     TimerFired,
     TimerKind,
 )
-from gql_app.engine.calls import Call, Caller
+from gql_app.core.values import Json, Value
+from gql_app.engine.call import Call
+from gql_app.engine.calls import Caller
 from gql_app.engine.evaluations import Evaluations
+from gql_app.engine.loading import load_value
+from gql_app.engine.outputs import values_in
 from gql_app.engine.slots import RunSlots, SlotPool
+from gql_app.engine.steps import RunSteps
+from gql_app.engine.storing import append_patiently
 from gql_app.engine.timers import RunTimers, Timers
 from gql_app.ports import Clock, Evaluator, RunRepository
 from gql_app.telemetry.monitor import Monitor
@@ -30,8 +39,6 @@ from gql_app.telemetry.monitor import Monitor
 logger = logging.getLogger(__name__)
 _EVENTS_AT_ONCE: Final = 10_000
 """A turn with this many events is stored before more signals are taken."""
-_STORE_DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between attempts to store; the last one repeats."""
 
 
 class Surroundings(Protocol):
@@ -62,6 +69,7 @@ class RunDriver:
         "_over",
         "_shared",
         "_slots",
+        "_steps",
         "_timers",
         "_values",
         "_wakeup",
@@ -85,6 +93,7 @@ class RunDriver:
             evaluator=shared.evaluator,
             maximum_bytes=shared.maximum_run_bytes,
         )
+        self._steps: RunSteps | None = None
         self._wakeup: asyncio.Future[None] | None = None
         self._left = False
         self._over = False
@@ -94,10 +103,29 @@ class RunDriver:
         """How many attempts go on."""
         return len(self._calls)
 
+    @property
+    def steps(self) -> RunSteps:
+        """Give the steps of the run's attempts."""
+        if self._steps is None:
+            self._steps = RunSteps(self, self._shared.caller)
+        return self._steps
+
     def tell(self, signal: Signal) -> None:
         """Tell the run something."""
         self._inbox.append(signal)
         self._wake()
+
+    def keep(self, values: Mapping[str, bytes]) -> None:
+        """Let values be stored with what is told next."""
+        self._values.update(values)
+
+    async def load(self, value: Value) -> Json:
+        """Read a value of the run."""
+        stored = {}
+        if value.sha256 is not None:
+            run = self.run
+            stored[value.sha256] = await load_value(self._shared.repository, run.namespace, run.run_id, value.sha256)
+        return decode(value, stored)
 
     async def ask(self, signal: Signal) -> None:
         """Tell the run something and wait until what follows is stored.
@@ -139,7 +167,7 @@ class RunDriver:
     def _end(self) -> None:
         self._over = True
         for call in self._calls.values():
-            self._shared.caller.abandon(call)
+            self._abandon(call)
         self._calls.clear()
         self._evaluations.close()
         self._timers.close()
@@ -181,48 +209,34 @@ class RunDriver:
         """Append what happened; while the store is in trouble, again and again: nothing is acted on before."""
         values: dict[str, bytes] = {}
         if self._values:
-            for event in events:
-                if isinstance(event, NodeCompleted | WorkflowCompleted) and event.output.sha256 in self._values:
-                    values[event.output.sha256] = self._values[event.output.sha256]
-        await self._append(events, values)
+            for value in values_in(events):
+                if value.sha256 in self._values:
+                    values[value.sha256] = self._values[value.sha256]
+        shared = self._shared
+        await append_patiently(shared.repository, self.run, events, values, patience=shared.store_patience)
         for sha256 in values:
             self._values.pop(sha256, None)
         if not self._inbox:  # Every value that was told has been stored, or its attempt was over.
             self._values.clear()
 
-    async def _append(self, events: list[RunEvent], values: dict[str, bytes]) -> None:
-        """Append, and while the store is in trouble again and again, as long as the executor is patient."""
-        run, loop = self.run, asyncio.get_running_loop()
-        expected, began = events[0].sequence - 1, loop.time()
-        for tries in count():
-            try:
-                await self._shared.repository.append(run.namespace, run.run_id, expected, events, values=values)
-            except (StaleWriterError, LeaseLostError, WorkflowNotFoundError):
-                raise
-            except Exception as error:
-                if loop.time() - began >= self._shared.store_patience:
-                    raise
-                if not isinstance(error, StoreUnavailableError) and not tries:
-                    # Trouble with the store itself is told by the store, once for all runs.
-                    logger.exception("Run %s could not be stored; trying again.", run.run_id)
-                await asyncio.sleep(_STORE_DELAYS[min(tries, len(_STORE_DELAYS) - 1)])
-            else:
-                return
-
     def _carry_out(self, command: Command, turn: Turn) -> None:
         if isinstance(command, StartAttempt):
             plan = self.run.node_plan(command.node)
-            self._calls[command.node] = self._shared.caller.start(
-                self.run, plan, command.attempt, turn.now, self._called
-            )
+            self._calls[command.node] = self._shared.caller.start(self, plan, command.attempt, turn.now)
         elif isinstance(command, SetTimer):
             self._shared.timers.set(self._timers, command, (command.at - turn.now).total_seconds())
         elif isinstance(command, StopAttempt):
             self._stop(command)
+        elif isinstance(command, StartStep):
+            self.steps.start(command, turn.now)
+        elif isinstance(command, AnswerStep):
+            self.steps.answer(command)
+        elif isinstance(command, StopStep):
+            self.steps.stop(command.node, command.step, command.step_attempt)
 
     # Attempts
 
-    def _called(self, call: Call, signal: Signal, values: dict[str, bytes]) -> None:
+    def called(self, call: Call, signal: Signal, values: dict[str, bytes]) -> None:
         """Hear how an attempt ended."""
         del self._calls[call.node]
         if values:
@@ -235,9 +249,14 @@ class RunDriver:
             return
         if command.abandon:
             del self._calls[command.node]
-            self._shared.caller.abandon(call)
+            self._abandon(call)
         else:
             self._shared.caller.stop(call)
+
+    def _abandon(self, call: Call) -> None:
+        self._shared.caller.abandon(call)
+        if self._steps is not None:
+            self._steps.end(call)
 
     # Timers
 
@@ -246,15 +265,30 @@ class RunDriver:
         beat_at = None
         if timer.kind is TimerKind.HEARTBEAT and timer.node is not None:
             call = self._calls.get(timer.node)
-            beat_at = call.beat_at if call is not None and call.attempt == timer.attempt else None
-        draw = self._shared.random()
-        self.tell(TimerFired(kind=timer.kind, node=timer.node, attempt=timer.attempt, beat_at=beat_at, draw=draw))
+            if timer.step is not None:
+                beat_at = self.steps.beat_at(timer.node, timer.step)
+            elif call is not None and call.attempt == timer.attempt:
+                beat_at = call.beat_at
+        self.tell(
+            TimerFired(
+                kind=timer.kind,
+                node=timer.node,
+                attempt=timer.attempt,
+                step=timer.step,
+                step_attempt=timer.step_attempt,
+                beat_at=beat_at,
+                draw=self._shared.random(),
+            )
+        )
 
     def timer_matters(self, timer: SetTimer) -> bool:
         """Tell whether a timer can still mean anything to the run."""
         if timer.node is None:
             return True
         node = self.run.node(timer.node)
+        if timer.step is not None:
+            step = self.run.step(timer.node, timer.step)
+            return step is not None and not step.status.final and step.node_attempt == timer.attempt
         if timer.kind is TimerKind.ATTEMPT or timer.kind is TimerKind.HEARTBEAT:
             return node.status is NodeStatus.RUNNING and len(node.attempts) == timer.attempt
         return node.finished_at is None

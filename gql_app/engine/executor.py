@@ -238,7 +238,7 @@ class AsyncioExecutor:
             queued_runs=len(self._line),
             attempts=self.pool.executor.in_use,
             queued=self.pool.queued(),
-            leftovers=len(self.caller.leftovers),
+            leftovers=len(self.caller.invoker.leftovers),
             left=len(self._left),
             accepting=not self.closing,
         )
@@ -262,7 +262,7 @@ class AsyncioExecutor:
             if self.repository.durable:
                 driver.leave()
         await self._join()
-        await self.caller.close()
+        await self.caller.invoker.close()
         self.timers.close()
 
     async def abandon(self) -> None:
@@ -273,7 +273,7 @@ class AsyncioExecutor:
         # What was cancelled before it had begun has not let go of anything.
         for run_id in list(self._tasks):
             self._let_go(run_id)
-        await self.caller.close()
+        await self.caller.invoker.close()
         self.timers.close()
 
     async def _drain(self, seconds: float) -> None:

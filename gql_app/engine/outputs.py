@@ -1,6 +1,7 @@
 """What a tool returned, as a value of a run: encoded, checked, small enough."""
 
 import math
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Final
 
@@ -8,6 +9,15 @@ import msgspec
 import orjson
 
 from gql_app.core.errors import InvalidOutputError
+from gql_app.core.events import (
+    NodeCompleted,
+    RunEvent,
+    StepCompleted,
+    StepQueued,
+    StepRequest,
+    StepStarted,
+    WorkflowCompleted,
+)
 from gql_app.core.values import INLINE_BYTES, NULL, Json, Value
 
 _STRICT: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -33,6 +43,18 @@ def as_value(data: bytes) -> Value:
     if len(data) <= INLINE_BYTES:
         return Value(json=msgspec.Raw(data), size=len(data))
     return Value(sha256=sha256(data).hexdigest(), size=len(data))
+
+
+def values_in(events: Iterable[RunEvent]) -> Iterator[Value]:
+    """Tell the values in events that attempts and evaluations bring."""
+    for event in events:
+        match event:
+            case NodeCompleted() | WorkflowCompleted() | StepCompleted():
+                yield event.output
+            case StepQueued(request=StepRequest() as request) | StepStarted(request=StepRequest() as request):
+                yield request.input
+            case _:
+                pass
 
 
 def _finite(result: Json) -> bool:

@@ -18,11 +18,11 @@ MAXIMUM_STEP_DEPTH: Final = 8
 MAXIMUM_STEP_ID: Final = 100
 
 
-def _no_heartbeat() -> None:
+def no_heartbeat() -> None:
     """Ignore a sign of life. A function, because a context must be picklable."""
 
 
-def _never() -> bool:
+def never() -> bool:
     """Say no."""
     return False
 
@@ -101,6 +101,10 @@ class _NoSteps:
         raise RuntimeError(f"Step {step.id!r}: only an async tool that an executor has called can have steps.")
 
 
+SILENCE: Final[Reports] = _Silence()
+NO_STEPS: Final[Steps] = _NoSteps()
+
+
 class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a call of a tool is handed beside its input."""
 
@@ -110,16 +114,16 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     deadline: datetime | None = None
     """When the attempt, or the try of the step, times out."""
-    heartbeat: Callable[[], None] = _no_heartbeat
+    heartbeat: Callable[[], None] = no_heartbeat
     """Give a sign of life; any thread may. Does nothing in a tool of its own process."""
-    cancelled: Callable[[], bool] = _never
+    cancelled: Callable[[], bool] = never
     """Whether the attempt was asked to stop; for sync tools, which nobody can interrupt."""
     step_id: str | None = None
     """The step that the call is, if it is one."""
     maximum_output_bytes: int = 256 << 10
     """How many bytes of JSON the output may take."""
-    reports: Reports = _Silence()
-    steps: Steps = _NoSteps()
+    reports: Reports = SILENCE
+    steps: Steps = NO_STEPS
 
     @property
     def idempotency_key(self) -> str:

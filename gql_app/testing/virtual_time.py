@@ -57,11 +57,19 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualClock:
-    """The UTC time of the running loop, which begins at noon."""
+    """The UTC time of the running loop, which begins at noon; in a thread, of the loop that last asked."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> datetime:
-        """Tell the time."""
-        return NOON + timedelta(seconds=asyncio.get_running_loop().time())
+        """Tell the time. Raises `RuntimeError` in a thread before a loop has asked."""
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if self._loop is None:
+                raise
+        return NOON + timedelta(seconds=self._loop.time())
 
 
 def run_on_virtual_time(main: Coroutine[Json, Json, T]) -> T:

@@ -140,7 +140,7 @@ async def engine(
     made = Engine(*tools, clock=VirtualClock(), settings=Settings(**settings), repository=repository, monitor=monitor)
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
-        loop.hold_while(lambda: made.executor.caller.threads_out > 0 or made.sandbox.busy)
+        loop.hold_while(lambda: made.executor.caller.invoker.threads_out > 0 or made.sandbox.busy)
     yield made
     await made.executor.close()
     await made.sandbox.close()
