@@ -189,6 +189,7 @@ class Caller:
             deadline=None if seconds is None else call.started_at + timedelta(seconds=seconds),
             heartbeat=shown.beat,
             cancelled=call.stopped,
+            maximum_output_bytes=self._settings.maximum_output_bytes,
             reports=shown,
         )
         steps = CallSteps(call, stream, host.steps, self.tools, context)
