@@ -177,7 +177,7 @@ def test_what_a_step_wanted_is_let_go_with_its_try_and_wanted_again_by_the_next(
             assert e.executor.load().leftovers == 0
 
         assert decode(node_of(run, "a").output, {}) == "leaf"
-        assert calls == [1, 1]
+        assert calls == [1, 2]
 
     run_on_virtual_time(story())
 
