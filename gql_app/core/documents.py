@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from gql_app.core.errors import Problem, ProblemCode
 from gql_app.core.graph import nearest_name
+from gql_app.core.pointers import make_pointer
 from gql_app.core.spec import NodeSpec, RetryPolicy, TimeoutPolicy, WorkflowSpec
 from gql_app.core.values import Json
 
@@ -141,11 +142,6 @@ def find_faults(value: Json, maximum_depth: int, maximum_values: int) -> Iterato
                 yield Fault(_unlink((link, key)), *complaint)
                 if complaint[1]:
                     return
-
-
-def make_pointer(location: Iterable[int | str]) -> str:
-    """Write a JSON Pointer (RFC 6901)."""
-    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
 
 
 def quote(value: Json) -> str:

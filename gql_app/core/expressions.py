@@ -9,9 +9,9 @@ from gql_app.core.building import Build, Part, Results, Scope, constantly, hole,
 from gql_app.core.cel import EvaluationFailed, InvalidExpression, Program
 from gql_app.core.cel_syntax import Path
 from gql_app.core.cel_values import MAXIMUM_DEPTH
-from gql_app.core.documents import make_pointer
 from gql_app.core.paths import MISSING, Tree, follow, grow, minimal, prune
 from gql_app.core.placeholders import SECRETS_HINT, Secret, holds_placeholder, open_sealed, secret_name
+from gql_app.core.pointers import make_pointer
 from gql_app.core.templates import OPENING, Hole, Piece, escape_template, split_template
 from gql_app.core.values import Json
 

@@ -5,11 +5,12 @@ from typing import Final
 
 from gql_app.core.cel import CEL_FORMAT
 from gql_app.core.declared import Declaration
-from gql_app.core.documents import Draft, make_pointer, quote
+from gql_app.core.documents import Draft, quote
 from gql_app.core.errors import ProblemCode
 from gql_app.core.expressions import Place
 from gql_app.core.placeholders import SECRETS_HINT, find_placeholders
 from gql_app.core.plan import ToolDefinition
+from gql_app.core.pointers import make_pointer
 from gql_app.core.problems import Problems
 from gql_app.core.references import Links
 from gql_app.core.values import Json

@@ -13,7 +13,8 @@ from pydantic_core.core_schema import str_schema
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from gql_app.core.documents import make_pointer, quote
+from gql_app.core.documents import quote
+from gql_app.core.pointers import make_pointer
 from gql_app.core.simple_schema import recognise
 from gql_app.core.values import Json
 

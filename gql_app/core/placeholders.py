@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from gql_app.core.documents import make_pointer
+from gql_app.core.pointers import make_pointer
 from gql_app.core.values import Json
 
 SECRET_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")

@@ -8,12 +8,13 @@ import msgspec
 from jsonschema import ValidationError
 
 from gql_app.core.declared import Declaration, describe_types
-from gql_app.core.documents import Draft, make_pointer, quote
+from gql_app.core.documents import Draft, quote
 from gql_app.core.errors import ProblemCode
 from gql_app.core.expressions import Path
 from gql_app.core.json_schema import InvalidSchema, Schema, TooExpensive, check_schema, compile_schema, explain, locate
 from gql_app.core.outline import find_references, is_excused, outline
 from gql_app.core.plan import ToolDefinition
+from gql_app.core.pointers import make_pointer
 from gql_app.core.problems import Problems
 from gql_app.core.references import Link, Links
 from gql_app.core.spec import NodeSpec

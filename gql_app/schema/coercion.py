@@ -22,8 +22,8 @@ from graphql.pyutils import did_you_mean, suggestion_list
 from graphql.type import is_required_input_field
 from graphql.utilities.coerce_input_value import coerce_default_value
 
+from gql_app.core.pointers import make_pointer
 from gql_app.core.values import Json
-from gql_app.schema.pointer import make_pointer
 
 __all__ = ["INVALID_FIELD", "Coercion", "VariableValues", "coerce_variables"]
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gql_app.core.errors import InvalidArgumentError
+from gql_app.core.pointers import make_pointer
 from gql_app.core.values import Json
-from gql_app.schema.pointer import make_pointer, parse_pointer, select
+from gql_app.schema.pointer import parse_pointer, select
 
 # The document and most of the pointers of section 5 of the RFC.
 DOCUMENT = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, 'k"l': 6, " ": 7, "m~n": 8}
