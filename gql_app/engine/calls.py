@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol
+from threading import Lock
 
 import msgspec
 
@@ -17,29 +17,16 @@ from gql_app.core.run import WorkflowRun
 from gql_app.core.scope import scope, values_of
 from gql_app.core.signals import AttemptErred, AttemptReported, AttemptStopped, AttemptSucceeded, Signal
 from gql_app.core.values import NULL, Json, Value
-from gql_app.engine.call import Call
+from gql_app.engine.activity import CallActivity
+from gql_app.engine.call import Call, CallHost
 from gql_app.engine.failures import as_failure
 from gql_app.engine.invoking import Invoker
 from gql_app.engine.loading import load_value
 from gql_app.engine.outputs import as_value, encode_output
-from gql_app.engine.steps import CallSteps, RunSteps, StepHost
-from gql_app.engine.streams import AttemptStream, CallReports
+from gql_app.engine.streams import AttemptStream
 from gql_app.ports import Clock, Evaluator, RunRepository, Secrets, ToolContext, Tools
 from gql_app.settings import Settings
 from gql_app.telemetry.monitor import Monitor
-
-
-class CallHost(StepHost, Protocol):
-    """The run that a call is of."""
-
-    @property
-    def steps(self) -> RunSteps:
-        """Give the steps of the run."""
-        ...
-
-    def called(self, call: Call, signal: Signal, values: dict[str, bytes]) -> None:
-        """Hear that a call has ended: what to tell the machine, and the values to store with it."""
-        ...
 
 
 class Caller:
@@ -66,11 +53,16 @@ class Caller:
         self.clock: Clock = clock
         self.random: Callable[[], float] = random
         self.invoker = Invoker(settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening = Lock()
 
     def start(self, host: CallHost, plan: NodePlan, attempt: int, now: datetime) -> Call:
         """Call a node's tool; the host hears how it ended, with the values to store, unless it is abandoned."""
-        call = Call(plan.key, attempt, now)
-        call.task = asyncio.get_running_loop().create_task(self._attempt(call, host, plan))
+        call = Call(host, plan.key, attempt, now)
+        seconds = plan.timeout.attempt_seconds
+        call.deadline = None if seconds is None else now + timedelta(seconds=seconds)
+        self._loop = asyncio.get_running_loop()
+        call.task = self._loop.create_task(self._attempt(call, host, plan))
         return call
 
     def stop(self, call: Call) -> None:
@@ -84,30 +76,36 @@ class Caller:
     async def _attempt(self, call: Call, host: CallHost, plan: NodePlan) -> None:
         call.started = True
         values: dict[str, bytes] = {}
-        stream: AttemptStream | None = None
         signal: Signal
         try:
             if call.stopped():
                 signal = AttemptStopped(node=call.node, attempt=call.attempt)
             else:
                 self._monitor.attempting(host.run, plan, call.attempt)
-                stream = self._stream(call, host)
-                result = await self._work(call, host, plan, stream)
+                result = await self._work(call, host.run, plan)
                 output = NULL if result is None else self.encode(call, host.run, result, values)
                 signal = AttemptSucceeded(node=call.node, attempt=call.attempt, output=output)
         except BaseException as error:  # noqa: BLE001 - an edge: whatever a tool raises ends its attempt and nothing else
             signal = self._ended_by(call, error)
         self.invoker.ended(call)
-        host.steps.end(call)
+        stream = call.stream
+        if stream is not None and not call.abandoned:
+            stream.flush()
         if not call.abandoned:
-            if stream is not None:
-                stream.flush()
             host.called(call, signal, values)
         if stream is not None:
             stream.close()
 
-    def _stream(self, call: Call, host: CallHost) -> AttemptStream:
-        settings = self._settings
+    def open_stream(self, call: Call) -> AttemptStream:
+        """Give the stream of an attempt, which is opened by the first who asks, in whatever thread."""
+        with self._opening:
+            if call.stream is None:
+                call.stream = self._make_stream(call)
+            return call.stream
+
+    def _make_stream(self, call: Call) -> AttemptStream:
+        settings, host, loop = self._settings, call.host, self._loop
+        assert loop is not None
 
         def tell(reports: tuple[Report, ...]) -> None:
             if not call.abandoned:
@@ -119,6 +117,24 @@ class Caller:
             maximum_lines=settings.maximum_log_lines,
             room=lambda: settings.maximum_run_bytes - host.run.value_bytes,
             redactor=lambda: call.redactor,
+            loop=loop,
+        )
+
+    def context(self, call: Call) -> ToolContext:
+        """Make the context of a call."""
+        run, activity = call.host.run, CallActivity(call, self)
+        return ToolContext(
+            run_id=run.run_id,
+            namespace=run.namespace,
+            node_id=call.node.id,
+            attempt=call.step_attempt or call.attempt,
+            deadline=call.deadline,
+            heartbeat=activity.beat,
+            cancelled=call.stopped,
+            step_id=call.step,
+            maximum_output_bytes=self._settings.maximum_output_bytes,
+            reports=activity,
+            steps=activity,
         )
 
     def _ended_by(self, call: Call, error: BaseException) -> Signal:
@@ -150,8 +166,7 @@ class Caller:
                 f" {self._settings.maximum_run_bytes} left."
             )
 
-    async def _work(self, call: Call, host: CallHost, plan: NodePlan, stream: AttemptStream) -> Json:
-        run = host.run
+    async def _work(self, call: Call, run: WorkflowRun, plan: NodePlan) -> Json:
         tool = self.tools.find(plan.tool)
         if tool is None:
             raise ToolError(f"There is no tool {plan.tool!r} here any more.", type="UnknownTool", retryable=False)
@@ -162,7 +177,7 @@ class Caller:
             value = await resolve(template, run, self._repository, self._evaluator)
             if template.secrets:
                 value = self._reveal(call, template, value, run.namespace)
-        return await self.invoker.invoke(call, tool, value, self._context(call, host, plan, stream))
+        return await self.invoker.invoke(call, tool, value, self.context(call))
 
     def _reveal(self, call: Call, template: Template, prepared: Json, namespace: Namespace) -> Json:
         """Put the secrets in their places, after everything else; from now on nothing the call says shows them.
@@ -177,23 +192,6 @@ class Caller:
             secrets[name] = value
         call.redactor = Redactor(secrets)
         return template.reveal(prepared, secrets)
-
-    def _context(self, call: Call, host: CallHost, plan: NodePlan, stream: AttemptStream) -> ToolContext:
-        run, seconds = host.run, plan.timeout.attempt_seconds
-        shown = CallReports(call, stream, self.clock)
-        context = ToolContext(
-            run_id=run.run_id,
-            namespace=run.namespace,
-            node_id=plan.key.id,
-            attempt=call.attempt,
-            deadline=None if seconds is None else call.started_at + timedelta(seconds=seconds),
-            heartbeat=shown.beat,
-            cancelled=call.stopped,
-            maximum_output_bytes=self._settings.maximum_output_bytes,
-            reports=shown,
-        )
-        steps = CallSteps(call, stream, host.steps, self.tools, context)
-        return msgspec.structs.replace(context, steps=steps)
 
 
 async def resolve(template: Template, run: WorkflowRun, repository: RunRepository, evaluator: Evaluator) -> Json:

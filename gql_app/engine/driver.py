@@ -33,7 +33,7 @@ from gql_app.engine.slots import RunSlots, SlotPool
 from gql_app.engine.steps import RunSteps
 from gql_app.engine.storing import append_patiently
 from gql_app.engine.timers import RunTimers, Timers
-from gql_app.ports import Clock, Evaluator, RunRepository
+from gql_app.ports import Clock, Evaluator, RunRepository, StepSpec, StepWork, Tool
 from gql_app.telemetry.monitor import Monitor
 
 logger = logging.getLogger(__name__)
@@ -103,12 +103,13 @@ class RunDriver:
         """How many attempts go on."""
         return len(self._calls)
 
-    @property
-    def steps(self) -> RunSteps:
-        """Give the steps of the run's attempts."""
+    async def do_step(
+        self, call: Call, spec: StepSpec, *, work: StepWork | None = None, tool: Tool | None = None
+    ) -> Json:
+        """Do a step that a call asks for, unless it has been done."""
         if self._steps is None:
             self._steps = RunSteps(self, self._shared.caller)
-        return self._steps
+        return await self._steps.do(call, spec, work, tool)
 
     def tell(self, signal: Signal) -> None:
         """Tell the run something."""
@@ -227,18 +228,16 @@ class RunDriver:
             self._shared.timers.set(self._timers, command, (command.at - turn.now).total_seconds())
         elif isinstance(command, StopAttempt):
             self._stop(command)
-        elif isinstance(command, StartStep):
-            self.steps.start(command, turn.now)
-        elif isinstance(command, AnswerStep):
-            self.steps.answer(command)
-        elif isinstance(command, StopStep):
-            self.steps.stop(command.node, command.step, command.step_attempt)
+        elif isinstance(command, StartStep | AnswerStep | StopStep) and self._steps is not None:
+            self._steps.carry_out(command, turn.now)
 
     # Attempts
 
     def called(self, call: Call, signal: Signal, values: dict[str, bytes]) -> None:
         """Hear how an attempt ended."""
         del self._calls[call.node]
+        if self._steps is not None:
+            self._steps.end(call)
         if values:
             self._values.update(values)
         self.tell(signal)
@@ -266,7 +265,7 @@ class RunDriver:
         if timer.kind is TimerKind.HEARTBEAT and timer.node is not None:
             call = self._calls.get(timer.node)
             if timer.step is not None:
-                beat_at = self.steps.beat_at(timer.node, timer.step)
+                beat_at = None if self._steps is None else self._steps.beat_at(timer.node, timer.step)
             elif call is not None and call.attempt == timer.attempt:
                 beat_at = call.beat_at
         self.tell(

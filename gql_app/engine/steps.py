@@ -1,56 +1,43 @@
 """The steps of the attempts of one run: asked for by tools, ruled by the machine, done here."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import msgspec
-
-from gql_app.core.errors import StepFailedError, ToolError
+from gql_app.core.errors import StepFailedError
 from gql_app.core.events import StepRequest
 from gql_app.core.ids import NodeKey
 from gql_app.core.policies import merge_policies
 from gql_app.core.run import WorkflowRun
-from gql_app.core.signals import AnswerStep, Signal, StartStep, StepDropped, StepErred, StepRequested, StepSucceeded
+from gql_app.core.signals import (
+    AnswerStep,
+    Signal,
+    StartStep,
+    StepDropped,
+    StepErred,
+    StepRequested,
+    StepSucceeded,
+    StopStep,
+)
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
 from gql_app.core.step_run import StepRun
 from gql_app.core.values import Json, Value
-from gql_app.engine.call import Call
+from gql_app.engine.call import Call, CallHost
 from gql_app.engine.failures import as_failure
 from gql_app.engine.invoking import Invoker
-from gql_app.engine.streams import AttemptStream, CallReports
-from gql_app.ports import Clock, StepSpec, StepWork, Tool, ToolContext, Tools
+from gql_app.ports import StepSpec, StepWork, Tool, ToolContext
 
 
-class StepHost(Protocol):
-    """The run that the steps are of."""
+class StepSurroundings(Protocol):
+    """What the steps of an executor share."""
 
-    @property
-    def run(self) -> WorkflowRun:
-        """Give the run as it is."""
-        ...
-
-    def tell(self, signal: Signal) -> None:
-        """Tell the run something."""
-        ...
-
-    def keep(self, values: Mapping[str, bytes]) -> None:
-        """Let values be stored with what is told next."""
-        ...
-
-    async def load(self, value: Value) -> Json:
-        """Read a value of the run."""
-        ...
-
-
-class StepTools(Protocol):
-    """What steps need of what makes the calls."""
-
-    tools: Tools
     invoker: Invoker
-    clock: Clock
     random: Callable[[], float]
+
+    def context(self, call: Call) -> ToolContext:
+        """Make the context of a call."""
+        ...
 
     def encode(self, call: Call, run: WorkflowRun, result: Json, values: dict[str, bytes]) -> Value:
         """Make a value of what went in or out of a call; one that is to be stored is put in `values`.
@@ -61,18 +48,16 @@ class StepTools(Protocol):
 
 
 class Wanted:
-    """A step that an attempt waits for."""
+    """A step that a call waits for."""
 
-    __slots__ = ("answer", "call", "context", "stream", "tool", "trying", "value", "work")
+    __slots__ = ("answer", "call", "tool", "trying", "value", "work")
 
-    def __init__(self, call: Call, stream: AttemptStream, context: ToolContext) -> None:
+    def __init__(self, call: Call, work: StepWork | None, tool: Tool | None, value: Json) -> None:
         self.call = call
-        self.stream = stream
-        self.context = context
+        self.work = work
+        self.tool = tool
+        self.value = value
         self.answer: asyncio.Future[AnswerStep] = asyncio.get_running_loop().create_future()
-        self.work: StepWork | None = None
-        self.tool: Tool | None = None
-        self.value: Json = None
         self.trying: Call | None = None
         """The try in flight."""
 
@@ -82,14 +67,14 @@ class RunSteps:
 
     __slots__ = ("_host", "_shared", "_wanted")
 
-    def __init__(self, host: StepHost, shared: StepTools) -> None:
+    def __init__(self, host: CallHost, shared: StepSurroundings) -> None:
         self._host = host
         self._shared = shared
         self._wanted: dict[tuple[NodeKey, str], Wanted] = {}
 
-    async def do(self, wanted: Wanted, spec: StepSpec) -> Json:
-        """Ask for a step and wait until it is done or given up."""
-        call, key = wanted.call, (wanted.call.node, spec.id)
+    async def do(self, call: Call, spec: StepSpec, work: StepWork | None, tool: Tool | None) -> Json:
+        """Ask for a step, `work` or the call of a tool, and wait until it is done. Raises `StepFailedError`."""
+        key = (call.node, spec.id)
         if key in self._wanted:
             raise ValueError(f"Step {spec.id!r} is under way already: every step of a node has an id of its own.")
         values: dict[str, bytes] = {}
@@ -102,7 +87,7 @@ class RunSteps:
             timeout=merge_policies(spec.timeout, TimeoutPolicy()),
             limits=spec.limits,
         )
-        self._wanted[key] = wanted
+        wanted = self._wanted[key] = Wanted(call, work, tool, spec.input)
         self._host.keep(values)
         self._host.tell(StepRequested(node=call.node, attempt=call.attempt, step=spec.id, request=request))
         try:
@@ -116,19 +101,30 @@ class RunSteps:
             raise StepFailedError(spec.id, error.message, type=error.type, retryable=error.retryable)
         return await self._host.load(answer.output)
 
-    def answer(self, command: AnswerStep) -> None:
+    def carry_out(self, command: StartStep | AnswerStep | StopStep, now: datetime) -> None:
+        """Do what the machine wants of a step."""
+        match command:
+            case StartStep():
+                self._start(command, now)
+            case AnswerStep():
+                self._answer(command)
+            case StopStep():
+                self._stop(command)
+
+    def _answer(self, command: AnswerStep) -> None:
         """Tell the attempt what became of a step."""
         wanted = self._wanted.get((command.node, command.step))
         if wanted is not None and wanted.call.attempt == command.attempt and not wanted.answer.done():
             wanted.answer.set_result(command)
 
-    def start(self, command: StartStep, now: datetime) -> None:
+    def _start(self, command: StartStep, now: datetime) -> None:
         """Try a step, if somebody still wants it."""
         wanted = self._wanted.get((command.node, command.step))
         if wanted is None or wanted.call.attempt != command.attempt or wanted.answer.done():
             self._drop(command.node, command.attempt, command.step)
             return
         call = Call(
+            self._host,
             command.node,
             command.attempt,
             now,
@@ -139,16 +135,16 @@ class RunSteps:
         wanted.trying = call
         call.task = asyncio.get_running_loop().create_task(self._try(call, wanted))
 
-    def stop(self, node: NodeKey, step: str, step_attempt: int) -> None:
+    def _stop(self, command: StopStep) -> None:
         """Let go of a try of a step."""
-        wanted = self._wanted.get((node, step))
-        if wanted is not None and wanted.trying is not None and wanted.trying.step_attempt == step_attempt:
+        wanted = self._wanted.get((command.node, command.step))
+        if wanted is not None and wanted.trying is not None and wanted.trying.step_attempt == command.step_attempt:
             self._abandon(wanted)
 
     def end(self, call: Call) -> None:
         """Let go of everything that a call wanted, and what was wanted for that: it has ended."""
         for key, wanted in list(self._wanted.items()):
-            if _is_within(wanted.call, call) and self._wanted.pop(key, None) is not None:
+            if wanted.call.is_within(call) and self._wanted.pop(key, None) is not None:
                 self._abandon(wanted)
                 wanted.answer.cancel()
 
@@ -188,85 +184,26 @@ class RunSteps:
         self._shared.invoker.ended(call)
         if wanted.trying is call and not call.abandoned:
             wanted.trying = None
-            wanted.stream.flush()
+            if (stream := call.root.stream) is not None:
+                stream.flush()
             self._host.keep(values)
             self._host.tell(signal)
 
     async def _work(self, call: Call, wanted: Wanted) -> Json:
-        context = self._context(call, wanted)
+        seconds = self._step(call).request.timeout.attempt_seconds
+        ends = None if seconds is None else call.started_at + timedelta(seconds=seconds)
+        call.deadline = min((at for at in (ends, wanted.call.deadline) if at is not None), default=None)
+        context = self._shared.context(call)
         if wanted.tool is not None:
             return await self._shared.invoker.invoke(call, wanted.tool, wanted.value, context)
         assert wanted.work is not None
         return await wanted.work(context)
-
-    def _context(self, call: Call, wanted: Wanted) -> ToolContext:
-        step = self._step(call)
-        seconds = step.request.timeout.attempt_seconds
-        ends = None if seconds is None else call.started_at + timedelta(seconds=seconds)
-        outer = wanted.context.deadline
-        shown = CallReports(call, wanted.stream, self._shared.clock)
-        return msgspec.structs.replace(
-            wanted.context,
-            attempt=call.step_attempt,
-            deadline=min((at for at in (ends, outer) if at is not None), default=None),
-            heartbeat=shown.beat,
-            cancelled=call.stopped,
-            step_id=call.step,
-            reports=shown,
-            steps=CallSteps(call, wanted.stream, self, self._shared.tools, wanted.context),
-        )
 
     def _step(self, call: Call) -> StepRun:
         assert call.step is not None
         step = self._host.run.step(call.node, call.step)
         assert step is not None
         return step
-
-
-class CallSteps:
-    """The steps that one call asks for."""
-
-    __slots__ = ("_call", "_context", "_steps", "_stream", "_tools")
-
-    def __init__(self, call: Call, stream: AttemptStream, steps: RunSteps, tools: Tools, context: ToolContext) -> None:
-        self._call = call
-        self._stream = stream
-        self._steps = steps
-        self._tools = tools
-        self._context = context
-
-    async def do(self, step: StepSpec, work: StepWork) -> Json:
-        """Do a step unless it has been done."""
-        wanted = self._want()
-        wanted.work = work
-        return await self._steps.do(wanted, step)
-
-    async def call(self, step: StepSpec) -> Json:
-        """Call a tool as a step. Raises `ToolError` if there is none of its name."""
-        tool = self._tools.find(step.name)
-        if tool is None:
-            raise ToolError(f"There is no tool {step.name!r} here.", type="UnknownTool", retryable=False)
-        wanted, known = self._want(), tool.definition
-        wanted.tool, wanted.value = tool, step.input
-        return await self._steps.do(
-            wanted,
-            msgspec.structs.replace(
-                step,
-                retry=merge_policies(step.retry, known.retry),
-                timeout=merge_policies(step.timeout, known.timeout),
-            ),
-        )
-
-    def _want(self) -> Wanted:
-        return Wanted(self._call, self._stream, self._context)
-
-
-def _is_within(call: Call | None, outer: Call) -> bool:
-    while call is not None:
-        if call is outer:
-            return True
-        call = call.parent
-    return False
 
 
 def _name(call: Call) -> dict[str, Json]:

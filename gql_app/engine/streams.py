@@ -8,12 +8,10 @@ from typing import Final, TypeAlias
 import msgspec
 import orjson
 
-from gql_app.core.events import LogLevel, Usage, add_usage
+from gql_app.core.events import LogLevel
 from gql_app.core.redaction import Redactor
 from gql_app.core.reports import Chunk, LogLine, Mark, Report
 from gql_app.core.values import NO_FIELDS, Json
-from gql_app.engine.call import Call
-from gql_app.ports import Clock
 
 FLUSH_SECONDS: Final = 0.05
 """What is shown within this time is told together."""
@@ -46,14 +44,14 @@ class AttemptStream:
         maximum_lines: int,
         room: Callable[[], int],
         redactor: Callable[[], Redactor | None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._tell = tell
         self._bytes_left = maximum_bytes
         self._lines_left = maximum_lines
         self._room = room
         self._redactor = redactor
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._loop = loop
         self._began = self._told_mark = self._loop.time()
         self._lock = threading.Lock()
         self._reports: list[Report] = []
@@ -130,18 +128,22 @@ class AttemptStream:
         if self._asked and not urgent:
             return
         self._asked = True
-        if threading.get_ident() == self._thread:
-            self._schedule(urgent=urgent)
+        if self._is_here():
+            self._schedule(urgent)
             return
         try:
-            self._loop.call_soon_threadsafe(self._schedule_from_thread, urgent)
+            self._loop.call_soon_threadsafe(self._schedule, urgent)
         except RuntimeError:
             self._closed = True  # The loop is closed: nobody watches any more.
 
-    def _schedule_from_thread(self, urgent: bool) -> None:
-        self._schedule(urgent=urgent)
+    def _is_here(self) -> bool:
+        """Tell whether the caller is on the loop, and not in another thread."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
-    def _schedule(self, *, urgent: bool) -> None:
+    def _schedule(self, urgent: bool) -> None:
         if self._closed:
             return
         if urgent:
@@ -239,42 +241,3 @@ class AttemptStream:
         if len(data) > FIELDS_BYTES:
             data = orjson.dumps({"truncated": f"{len(data)} bytes; {FIELDS_BYTES} are kept at most."})
         return msgspec.Raw(data)
-
-
-class CallReports:
-    """What one call shows, in the stream of its attempt."""
-
-    __slots__ = ("_call", "_clock", "_stream")
-
-    def __init__(self, call: Call, stream: AttemptStream, clock: Clock) -> None:
-        self._call = call
-        self._stream = stream
-        self._clock = clock
-
-    def beat(self) -> None:
-        """Give a sign of life."""
-        self._call.beat(self._clock.now())
-
-    def emit(self, text: str) -> None:
-        """Stream text."""
-        self.beat()
-        if not self._call.abandoned:
-            self._stream.emit(text, (self._call.step, self._call.step_attempt))
-
-    def log(self, level: LogLevel, message: str, fields: Mapping[str, Json]) -> None:
-        """Log a line."""
-        self.beat()
-        if not self._call.abandoned:
-            self._stream.log(level, message, fields, self._call.step)
-
-    def progress(self, fraction: float | None, message: str | None) -> None:
-        """Say how far it has come; for the node, what one of its steps says would be wrong."""
-        self.beat()
-        if self._call.step is None:
-            self._stream.progress(fraction, message)
-
-    def use(self, usage: Usage) -> None:
-        """Say what a language model was used for."""
-        if self._call.step is None:
-            raise ValueError("Only a step can report usage: ask the model within `context.step(…)`.")
-        self._call.usage = add_usage(self._call.usage, usage)
