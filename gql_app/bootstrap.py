@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from gql_app.agents.tool import add_agents
 from gql_app.core.errors import InvalidStoreError, MissingExtraError
 from gql_app.engine.clock import SystemClock
 from gql_app.engine.elected import ElectedExecutor
@@ -180,4 +181,5 @@ def make_registry(
     registry = ToolRegistry([*builtin_tools(settings, evaluator), *load_tools(settings.tools), *tools])
     for plugin in load_plugins():
         registry.bring(plugin.tools, origin=plugin.origin, fault=plugin.fault)
+    add_agents(registry, settings)
     return registry

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -183,6 +183,14 @@ class Settings(BaseSettings):
 
     http_allowed_networks: Networks = ()
     """What `http.request` may reach beside public addresses: networks (`10.1.0.0/16`) and names of hosts."""
+    agent_models: Words = ()
+    """Models that agents may use, as patterns (`openai:*`); all that have a key, if there are none."""
+    agent_result_characters: int = Field(default=50_000, ge=100)
+    """How much of a tool's result a model is told."""
+    openai_base_url: str | None = Field(default=None, pattern=r"^https?://")
+    """Where the OpenAI-compatible server is whose models are named `local:…`."""
+    openai_api_key: SecretStr = SecretStr("")
+    """Its key, if it wants one."""
     expression_processes: int = Field(default=2, ge=1, le=64)
     """Processes that evaluate what could cost much."""
     expression_seconds: float = Field(default=1.0, gt=0, le=60)

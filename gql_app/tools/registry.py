@@ -45,6 +45,11 @@ class ToolRegistry:
                 self._origins.setdefault(tool.definition.name, origin)
         self._gather()
 
+    def add(self, tool: Tool) -> None:
+        """Take in a tool that finds others here. Raises `InvalidToolError`."""
+        self._add(tool)
+        self._gather()
+
     def publish(self, source: ToolSource) -> None:
         """Offer the tools of a source as they are now; it publishes itself again whenever they have changed."""
         self._sources[source.prefix] = source
