@@ -57,7 +57,7 @@ def plans(draw: st.DrawFn, most: int = 8, seconds: st.SearchStrategy[float | Non
         *nodes,
         timeout_seconds=draw(st.sampled_from([20.0, 3600.0])),
         maximum_concurrency=draw(st.sampled_from([None, 1, 2])),
-        budget=draw(st.sampled_from([None, None, Budget(tokens=20), Budget(tokens=60), Budget(cost_usd=1.0)])),
+        budget=draw(st.sampled_from([None, Budget(tokens=12), Budget(tokens=30), Budget(cost_usd=1.0)])),
     )
 
 
@@ -65,7 +65,7 @@ def plans(draw: st.DrawFn, most: int = 8, seconds: st.SearchStrategy[float | Non
 def requests(draw: st.DrawFn) -> StepRequest:
     retry, timeout = draw(policies(PATIENT))
     return StepRequest(
-        kind=draw(st.sampled_from(StepKind)), name="t", input=Value(size=7), retry=retry, timeout=timeout
+        kind=draw(st.sampled_from([StepKind.MODEL, *StepKind])), name="t", input=Value(size=7), retry=retry, timeout=timeout
     )
 
 
