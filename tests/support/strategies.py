@@ -65,7 +65,11 @@ def plans(draw: st.DrawFn, most: int = 8, seconds: st.SearchStrategy[float | Non
 def requests(draw: st.DrawFn) -> StepRequest:
     retry, timeout = draw(policies(PATIENT))
     return StepRequest(
-        kind=draw(st.sampled_from([StepKind.MODEL, *StepKind])), name="t", input=Value(size=7), retry=retry, timeout=timeout
+        kind=draw(st.sampled_from([StepKind.MODEL, *StepKind])),
+        name="t",
+        input=Value(size=7),
+        retry=retry,
+        timeout=timeout,
     )
 
 
