@@ -143,26 +143,28 @@ class Caller:
         failure = as_failure(error) if call.redactor is None else as_failure(error, call.redactor.hide_in_message)
         return AttemptErred(node=call.node, attempt=call.attempt, error=failure, draw=self.random())
 
-    def encode(self, call: Call, run: WorkflowRun, result: Json, values: dict[str, bytes]) -> Value:
+    def encode(
+        self, call: Call, run: WorkflowRun, result: Json, values: dict[str, bytes], *, what: str = "The tool's output"
+    ) -> Value:
         """Make a value of what went in or out of a call; one that is to be stored is put in `values`.
 
         Raises `InvalidOutputError`.
         """
-        data = encode_output(result, self._settings.maximum_output_bytes)
+        data = encode_output(result, self._settings.maximum_output_bytes, what=what)
         if call.redactor:
             hidden = call.redactor.hide_in(msgspec.json.decode(data))
-            data = encode_output(hidden, self._settings.maximum_output_bytes)
+            data = encode_output(hidden, self._settings.maximum_output_bytes, what=what)
         output = as_value(data)
         if output.sha256 is not None:
             values[output.sha256] = data
-            self._check_room(run, output.size)
+            self._check_room(run, output.size, what)
         return output
 
-    def _check_room(self, run: WorkflowRun, size: int) -> None:
+    def _check_room(self, run: WorkflowRun, size: int, what: str) -> None:
         room = self._settings.maximum_run_bytes - run.value_bytes
         if size > room:
             raise InvalidOutputError(
-                f"The tool's output takes {size} bytes, but the run has room for {room} of"
+                f"{what} takes {size} bytes, but the run has room for {room} of"
                 f" {self._settings.maximum_run_bytes} left."
             )
 

@@ -23,16 +23,19 @@ from gql_app.core.values import INLINE_BYTES, NULL, Json, Value
 _STRICT: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
-def encode_output(result: Json, maximum_bytes: int) -> bytes:
-    """Encode what a tool returned. Raises `InvalidOutputError` for what is not JSON or is over `maximum_bytes`."""
+def encode_output(result: Json, maximum_bytes: int, *, what: str = "The tool's output") -> bytes:
+    """Encode what a tool returned, or `what` else it is.
+
+    Raises `InvalidOutputError` for what is not JSON or is over `maximum_bytes`.
+    """
     try:
         data = orjson.dumps(result, option=_STRICT)
     except TypeError as error:
-        raise InvalidOutputError(f"The tool's output is not JSON: {error}.") from None
+        raise InvalidOutputError(f"{what} is not JSON: {error}.") from None
     if b"null" in data and not _finite(result):
-        raise InvalidOutputError("The tool's output is not JSON: it holds a number that is not finite.")
+        raise InvalidOutputError(f"{what} is not JSON: it holds a number that is not finite.")
     if len(data) > maximum_bytes:
-        raise InvalidOutputError(f"The tool's output takes {len(data)} bytes of JSON; the limit is {maximum_bytes}.")
+        raise InvalidOutputError(f"{what} takes {len(data)} bytes of JSON; the limit is {maximum_bytes}.")
     return data
 
 

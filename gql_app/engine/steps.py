@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from gql_app.core.errors import StepFailedError
+from gql_app.core.errors import StepFailedError, ToolError
 from gql_app.core.events import StepRequest
 from gql_app.core.ids import NodeKey
 from gql_app.core.policies import merge_policies
@@ -28,6 +28,9 @@ from gql_app.engine.failures import as_failure
 from gql_app.engine.invoking import Invoker
 from gql_app.ports import StepSpec, StepWork, Tool, ToolContext
 
+MAXIMUM_STEPS: Final = 2_000
+"""How many steps a node may take."""
+
 
 class StepSurroundings(Protocol):
     """What the steps of an executor share."""
@@ -39,7 +42,7 @@ class StepSurroundings(Protocol):
         """Make the context of a call."""
         ...
 
-    def encode(self, call: Call, run: WorkflowRun, result: Json, values: dict[str, bytes]) -> Value:
+    def encode(self, call: Call, run: WorkflowRun, result: Json, values: dict[str, bytes], *, what: str) -> Value:
         """Make a value of what went in or out of a call; one that is to be stored is put in `values`.
 
         Raises `InvalidOutputError`.
@@ -77,8 +80,12 @@ class RunSteps:
         key = (call.node, spec.id)
         if key in self._wanted:
             raise ValueError(f"Step {spec.id!r} is under way already: every step of a node has an id of its own.")
+        known = self._host.run.node(call.node).steps
+        if len(known) >= MAXIMUM_STEPS and all(step.id != spec.id for step in known):
+            message = f"Step {spec.id!r} would be one more than the {MAXIMUM_STEPS} that a node may take."
+            raise ToolError(message, type="TooManySteps", retryable=False)
         values: dict[str, bytes] = {}
-        value = self._shared.encode(call, self._host.run, spec.input, values)
+        value = self._shared.encode(call, self._host.run, spec.input, values, what=f"The input of step {spec.id!r}")
         request = StepRequest(
             kind=spec.kind,
             name=spec.name,
@@ -175,7 +182,7 @@ class RunSteps:
         signal: Signal
         try:
             result = await self._work(call, wanted)
-            output = self._shared.encode(call, self._host.run, result, values)
+            output = self._shared.encode(call, self._host.run, result, values, what=f"The output of step {call.step!r}")
             signal = StepSucceeded(**_name(call), output=output, usage=call.usage)
         except BaseException as error:  # noqa: BLE001 - an edge: whatever a step raises ends its try and nothing else
             hide = str if call.redactor is None else call.redactor.hide_in_message

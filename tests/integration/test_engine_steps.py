@@ -303,3 +303,37 @@ def test_what_cannot_be_the_id_of_a_step_is_refused(id: str) -> None:
         assert error.type == "ValueError"
 
     run_on_virtual_time(story())
+
+
+def test_a_node_takes_so_many_steps_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gql_app.engine.steps.MAXIMUM_STEPS", 3)
+
+    async def stepping(value: Json, context: ToolContext) -> Json:
+        for number in range(4):
+            await context.step(f"step-{number}", counted([], "x", 1))
+
+    async def story() -> None:
+        async with engine(plain("stepping", stepping)) as e:
+            run = await e.perform(node("a", tool="stepping", retry=TWICE))
+
+        error = node_of(run, "a").error
+        assert error is not None
+        assert (error.type, "'step-3'" in error.message) == ("TooManySteps", True)
+        assert len(node_of(run, "a").steps) == 3
+
+    run_on_virtual_time(story())
+
+
+def test_what_is_too_big_for_a_step_is_named() -> None:
+    async def stepping(value: Json, context: ToolContext) -> Json:
+        await context.step("big", counted([], "x", 1), input="x" * 3_000)
+
+    async def story() -> None:
+        async with engine(plain("stepping", stepping), maximum_output_bytes=2_000) as e:
+            run = await e.perform(node("a", tool="stepping", retry=TWICE))
+
+        error = node_of(run, "a").error
+        assert error is not None
+        assert error.message.startswith("The input of step 'big' takes 3002 bytes")
+
+    run_on_virtual_time(story())
