@@ -28,11 +28,12 @@ from graphql import (
 from gql_app.core.values import Json
 from gql_app.schema.introspection import ROOTS
 from gql_app.schema.pagination import DEFAULT_PAGE
+from gql_app.schema.step import DEFAULT_STEPS
 
 ASSUMED_ITEMS: Final = 50
 """How many items a list is assumed to have that does not say."""
 
-_DEFAULTS: Final[Mapping[str, int]] = {"workflows": DEFAULT_PAGE}
+_DEFAULTS: Final[Mapping[str, int]] = {"workflows": DEFAULT_PAGE, "steps": DEFAULT_STEPS}
 _FEW: Final[Mapping[str, int]] = {"attempts": 3, "availableActions": 3, "checks": 3, "layers": 10, "problems": 10}
 """Lists that are known to be short, by the names of their fields."""
 

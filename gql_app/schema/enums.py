@@ -12,7 +12,7 @@ from gql_app.core.listing import RunOrderField
 from gql_app.core.run import AttemptStatus, NodeStatus, RunStatus
 from gql_app.core.spec import Jitter
 from gql_app.core.step_run import StepStatus
-from gql_app.service import Action, HealthStatus, RetryFrom
+from gql_app.service import Action, HealthStatus, RetryFrom, UpdateTopic
 
 __all__ = [
     "Action",
@@ -35,6 +35,7 @@ __all__ = [
     "StepKind",
     "StepStatus",
     "Timeout",
+    "UpdateTopic",
 ]
 
 
@@ -206,6 +207,15 @@ _publish(
     {
         "FAILED": "Keep the outputs of completed nodes; run the others again.",
         "START": "Run everything again.",
+    },
+)
+_publish(
+    UpdateTopic,
+    {
+        "STATUS": "Where the run, its nodes, their attempts and steps stand.",
+        "OUTPUT": "Text as it is streamed, and the failures of attempts and steps that make it void.",
+        "LOG": "What tools log.",
+        "PROGRESS": "How far attempts say that they have come.",
     },
 )
 _publish(

@@ -9,7 +9,7 @@ from gql_app.core import run as core
 from gql_app.core.values import Value
 from gql_app.schema.context import Info
 from gql_app.schema.enums import LostReason, Outcome, RetryState, SkipReason, SlotLimit, Timeout
-from gql_app.schema.node import Failure
+from gql_app.schema.failure import Failure
 from gql_app.schema.values import Pointer, read_value
 
 

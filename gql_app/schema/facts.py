@@ -9,7 +9,7 @@ from gql_app.core import events as facts
 from gql_app.core.ids import NodeKey
 from gql_app.core.run import WorkflowRun
 from gql_app.schema import event as api
-from gql_app.schema.node import Failure
+from gql_app.schema.failure import Failure
 from gql_app.schema.step_facts import make_shown_event, make_step_event
 
 _RunFact: TypeAlias = (

@@ -1,54 +1,22 @@
-"""A node of a run, its attempts, and what it waits for."""
+"""A node of a run, its attempts, and what they show."""
 
 from datetime import datetime
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, Self
 
 import strawberry
 from strawberry.scalars import JSON
 
-from gql_app.core import events as facts
 from gql_app.core import run as core
+from gql_app.core.errors import InvalidArgumentError
 from gql_app.core.plan import NodePlan
 from gql_app.schema.context import Info
-from gql_app.schema.enums import AttemptStatus, NodeStatus, RetryState, SkipReason, SlotLimit
+from gql_app.schema.enums import AttemptStatus, NodeStatus, RetryState, SkipReason, StepStatus
+from gql_app.schema.failure import Failure
 from gql_app.schema.pointer import parse_pointer
+from gql_app.schema.step import Step, select_steps
+from gql_app.schema.usage import Usage
 from gql_app.schema.values import Pointer, read_value, select_from
-
-
-def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    """Tell how long something took, once it has ended."""
-    return (end - start).total_seconds() if start is not None and end is not None else None
-
-
-@strawberry.type
-class Failure:
-    """Why a run, a node or an attempt failed."""
-
-    type: str = strawberry.field(
-        description=(
-            "The class of the error, as the tool told it, or one of AttemptTimeout, HeartbeatTimeout, QueueTimeout,"
-            " TotalTimeout, WorkerLost, ExpressionError, InvalidInput, InvalidOutput,"
-            " SecretUnavailable."
-        )
-    )
-    message: str = strawberry.field(description="What went wrong.")
-    retryable: bool = strawberry.field(description="Whether the error itself allowed a retry.")
-    retry_after_seconds: float | None = strawberry.field(description="The delay that the error itself asked for.")
-    node_id: strawberry.ID | None = strawberry.field(description="In a run's error: the node that caused it.")
-
-    @classmethod
-    def from_failure(cls, failure: facts.Failure) -> Self:
-        return cls(
-            type=failure.type,
-            message=failure.message,
-            retryable=failure.retryable,
-            retry_after_seconds=failure.retry_after,
-            node_id=strawberry.ID(str(failure.node)) if failure.node is not None else None,
-        )
-
-    @classmethod
-    def from_optional(cls, failure: facts.Failure | None) -> Self | None:
-        return None if failure is None else cls.from_failure(failure)
+from gql_app.schema.waiting import WaitingOn, WaitingOnNodes, WaitingOnRetry, WaitingOnSlot, seconds_between
 
 
 @strawberry.type
@@ -61,6 +29,7 @@ class Attempt:
     finished_at: datetime | None = strawberry.field(description="When the attempt ended.")
     duration_seconds: float | None = strawberry.field(description="How long it took; null while it is running.")
     error: Failure | None = strawberry.field(description="Why it did not complete.")
+    usage: Usage | None = strawberry.field(description="What language models were used for; null if they were not.")
 
     @classmethod
     def from_attempt(cls, attempt: core.Attempt) -> Self:
@@ -71,39 +40,16 @@ class Attempt:
             finished_at=attempt.finished_at,
             duration_seconds=seconds_between(attempt.started_at, attempt.finished_at),
             error=Failure.from_optional(attempt.error),
+            usage=Usage.from_optional(attempt.usage),
         )
 
 
 @strawberry.type
-class WaitingOnNodes:
-    """Waiting for other nodes to end."""
+class AttemptProgress:
+    """How far an attempt says that it has come."""
 
-    node_ids: list[strawberry.ID] = strawberry.field(description="The dependencies that have not ended.")
-
-
-@strawberry.type
-class WaitingOnRetry:
-    """Waiting until the next attempt is due."""
-
-    until: datetime = strawberry.field(description="When it is due.")
-
-
-@strawberry.type
-class WaitingOnSlot:
-    """Ready, and waiting for a slot."""
-
-    limit: SlotLimit = strawberry.field(description="The limit that has been reached.")
-    since: datetime = strawberry.field(description="Since when it waits.")
-    tool: str | None = strawberry.field(description="The tool whose limit it is, if it is a tool's.")
-    name: str | None = strawberry.field(
-        description="The name of the limit, or of the tool whose limit it is; null for those that have no name."
-    )
-
-
-WaitingOn: TypeAlias = Annotated[
-    WaitingOnNodes | WaitingOnRetry | WaitingOnSlot,
-    strawberry.union("WaitingOn", description="What keeps a node from running."),
-]
+    fraction: float | None = strawberry.field(description="From 0 to 1; null if it has not said.")
+    message: str = strawberry.field(description="What it is at; empty if it has not said.")
 
 
 @strawberry.type
@@ -210,6 +156,64 @@ class NodeRun:
     def attempts(self) -> list[Attempt]:
         """Every call of the tool, oldest first. None for a node that was carried over from the run this one retries."""
         return [Attempt.from_attempt(attempt) for attempt in self.node.attempts]
+
+    @strawberry.field
+    def progress(self) -> AttemptProgress | None:
+        """How far the attempt in flight says that it has come; null if it has not said, and if there is none."""
+        told = self.node.progress
+        return None if told is None else AttemptProgress(fraction=told.fraction, message=told.message)
+
+    @strawberry.field
+    async def output_so_far(
+        self,
+        info: Info,
+        last: Annotated[
+            int | None, strawberry.argument(description="Only the last so many characters, at least 1.")
+        ] = None,
+    ) -> str | None:
+        """The text that the latest attempt has streamed so far, for those who come late: chunks that follow go on here.
+
+        Null if it has streamed nothing, or has failed. What failed tries of its steps streamed is left out.
+        """
+        if last is not None and last < 1:
+            raise InvalidArgumentError("last", last, "it must be at least 1.")
+        streamed = await info.context.service.streamed(self.run, self.node)
+        text = streamed.text if streamed is not None else None
+        return text if text is None or last is None else text[-last:]
+
+    @strawberry.field
+    async def output_truncated(self, info: Info) -> bool:
+        """Whether the latest attempt has streamed more than is kept and told."""
+        streamed = await info.context.service.streamed(self.run, self.node)
+        return streamed is not None and streamed.truncated
+
+    @strawberry.field
+    def step_count(self) -> int:
+        """How many steps its attempts have taken so far."""
+        return len(self.node.steps)
+
+    @strawberry.field
+    def steps(
+        self,
+        status: Annotated[
+            list[StepStatus] | None, strawberry.argument(description="Only steps in one of these statuses.")
+        ] = None,
+        first: Annotated[
+            int | None, strawberry.argument(description="The first so many steps, from 1 to 1000. Default 20.")
+        ] = None,
+        after: Annotated[strawberry.ID | None, strawberry.argument(description="Only steps behind this one.")] = None,
+        last: Annotated[
+            int | None, strawberry.argument(description="The last so many steps, from 1 to 1000; not with `first`.")
+        ] = None,
+    ) -> list[Step]:
+        """What its attempts do step by step: an agent's requests to models and calls of tools, as first asked for."""
+        steps = select_steps(self.node.steps, status=status, first=first, after=after, last=last)
+        return [Step.from_step(self.run, step) for step in steps]
+
+    @strawberry.field
+    def usage(self) -> Usage | None:
+        """What language models were used for by all its attempts; null if they were not."""
+        return Usage.from_optional(self.node.usage)
 
     @strawberry.field
     def waiting_on(self) -> WaitingOn | None:

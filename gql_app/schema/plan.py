@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 from gql_app.core import plan as core
 from gql_app.core.planning import Planned, layers
 from gql_app.schema.policy import RetryPolicy, TimeoutPolicy
+from gql_app.schema.usage import Budget
 
 
 @strawberry.type
@@ -56,6 +57,9 @@ class WorkflowPlan:
     maximum_concurrency: int | None = strawberry.field(
         description="How many attempts of this run may be in flight at once; null means no limit of its own."
     )
+    budget: Budget | None = strawberry.field(
+        description="What the run may use of language models; null if that is not limited."
+    )
 
     @classmethod
     def from_planned(cls, planned: Planned) -> Self:
@@ -68,4 +72,5 @@ class WorkflowPlan:
             labels=JSON(planned.labels),
             timeout_seconds=plan.timeout_seconds,
             maximum_concurrency=plan.maximum_concurrency,
+            budget=Budget.from_optional(plan.budget),
         )

@@ -15,10 +15,14 @@ from gql_app.schema.context import Info
 from gql_app.schema.enums import Action, NodeStatus, RunStatus
 from gql_app.schema.event import RunEvent
 from gql_app.schema.facts import make_event
-from gql_app.schema.node import Failure, NodeRun, seconds_between
+from gql_app.schema.failure import Failure
+from gql_app.schema.node import NodeRun
+from gql_app.schema.usage import Budget, Usage
 from gql_app.schema.values import Pointer, read_value
+from gql_app.schema.waiting import seconds_between
 
 MAXIMUM_EVENTS = 1000
+MILLION = 1_000_000
 
 
 @strawberry.type
@@ -27,7 +31,9 @@ class Progress:
 
     total: int = strawberry.field(description="How many nodes it has.")
     completed: int = strawberry.field(description="How many of them have ended, in whatever way.")
-    fraction: float = strawberry.field(description="`completed` / `total`, from 0 to 1.")
+    fraction: float = strawberry.field(
+        description="How much of them is done, from 0 to 1; nodes that are under way count as far as they tell."
+    )
 
 
 @strawberry.type
@@ -129,10 +135,21 @@ class WorkflowRun:
 
     @strawberry.field
     def progress(self) -> Progress:
-        """How many nodes have ended."""
+        """How many nodes have ended, and how far the others have come."""
         total = len(self._state.nodes)
         completed = total - self._state.unfinished
-        return Progress(total=total, completed=completed, fraction=completed / total if total else 1.0)
+        done = completed + self._state.progressed / MILLION
+        return Progress(total=total, completed=completed, fraction=min(done / total, 1.0) if total else 1.0)
+
+    @strawberry.field
+    def usage(self) -> Usage | None:
+        """What language models were used for, by all attempts of all nodes; null if they were not."""
+        return Usage.from_optional(self._state.usage)
+
+    @strawberry.field
+    def budget(self) -> Budget | None:
+        """What the run may use of language models; null if that is not limited."""
+        return Budget.from_optional(self._state.plan.budget)
 
     @strawberry.field
     def nodes(

@@ -10,7 +10,7 @@ from gql_app.core.values import Value
 from gql_app.schema.context import Info
 from gql_app.schema.enums import LogLevel, RetryState, SlotLimit, StepKind
 from gql_app.schema.event import AttemptEvent
-from gql_app.schema.node import Failure
+from gql_app.schema.failure import Failure
 from gql_app.schema.usage import Usage
 from gql_app.schema.values import Pointer, read_value
 

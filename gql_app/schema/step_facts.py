@@ -11,7 +11,7 @@ from gql_app.core import events as facts
 from gql_app.core.run import WorkflowRun
 from gql_app.schema import step_event as api
 from gql_app.schema.event import AttemptEvent
-from gql_app.schema.node import Failure
+from gql_app.schema.failure import Failure
 from gql_app.schema.usage import Usage
 
 ShownFact: TypeAlias = facts.NodeOutputChunk | facts.NodeLog | facts.NodeProgress

@@ -9,6 +9,7 @@ import strawberry
 
 from gql_app.core.ids import RunId
 from gql_app.schema.context import Info
+from gql_app.schema.enums import UpdateTopic
 from gql_app.schema.event import RunEvent
 from gql_app.schema.facts import make_event
 from gql_app.schema.node import NodeRun
@@ -34,7 +35,11 @@ class WorkflowUpdate:
 
     @strawberry.field
     def events(self) -> list[RunEvent]:
-        """What happened, in order. Empty only in the first update of a subscription without `after`."""
+        """What happened, in order.
+
+        Empty in the first update of a subscription without `after`, and where only what was not asked for has happened
+        for some seconds: `sequence` goes on over it all the same.
+        """
         run = self.update.run
         return [make_event(run, fact) for fact in self.update.events]
 
@@ -68,10 +73,24 @@ class Subscription:
                 )
             ),
         ] = None,
+        only: Annotated[
+            list[UpdateTopic] | None,
+            strawberry.argument(
+                description="Only events about this; without it, about everything. The run's last event always comes."
+            ),
+        ] = None,
+        nodes: Annotated[
+            list[strawberry.ID] | None,
+            strawberry.argument(
+                description="Only events of these nodes, and those that are of no node; without it, of all nodes."
+            ),
+        ] = None,
     ) -> AsyncGenerator[WorkflowUpdate, None]:
-        """Everything that happens in a run, once and in order. Completes when the run has ended."""
+        """Everything that happens in a run and is asked for, once and in order. Completes when the run has ended."""
         context = info.context
         after = after if context.resume_after is None else context.resume_after
-        async with aclosing(context.service.watch(context.namespace, RunId(id), after=after)) as updates:
+        service = context.service
+        watching = service.watch(context.namespace, RunId(id), after=after, only=only, nodes=nodes)
+        async with aclosing(watching) as updates:
             async for update in updates:
                 yield WorkflowUpdate.from_update(update)

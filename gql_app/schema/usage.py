@@ -5,6 +5,7 @@ from typing import Self
 import strawberry
 
 from gql_app.core import events as facts
+from gql_app.core import spec
 
 
 @strawberry.type
@@ -28,3 +29,15 @@ class Usage:
             output_tokens=usage.output_tokens,
             cost_usd=usage.cost_usd,
         )
+
+
+@strawberry.type
+class Budget:
+    """What a run may use of language models. A run that has used more fails with `BudgetExceeded`."""
+
+    tokens: int | None = strawberry.field(description="How many tokens, of both directions; null for any number.")
+    cost_usd: float | None = strawberry.field(description="What it may cost, in US dollars; null for any price.")
+
+    @classmethod
+    def from_optional(cls, budget: spec.Budget | None) -> Self | None:
+        return None if budget is None else cls(tokens=budget.tokens, cost_usd=budget.cost_usd)

@@ -9,6 +9,7 @@ from gql_app.service.answers import (
     RetryFrom,
     Update,
 )
+from gql_app.service.filters import UpdateTopic
 from gql_app.service.workflows import WorkflowService
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "HealthStatus",
     "RetryFrom",
     "Update",
+    "UpdateTopic",
     "WorkflowService",
 ]

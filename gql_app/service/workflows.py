@@ -1,7 +1,7 @@
 """The service: every use case of workflows, for one caller's namespace at a time."""
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,7 +17,6 @@ from gql_app.core.errors import (
     WorkflowAlreadyFinishedError,
     WorkflowNotFinishedError,
     WorkflowNotFoundError,
-    WorkflowRemovedError,
 )
 from gql_app.core.events import Outcome, RunEvent, WorkflowSubmitted
 from gql_app.core.expressions import compile_template, node_references
@@ -34,9 +33,12 @@ from gql_app.service.actions import available_actions, nothing_to_retry
 from gql_app.service.answers import AvailableAction, Health, RetryFrom, Update
 from gql_app.service.checkup import Checkup
 from gql_app.service.completion import complete
+from gql_app.service.filters import UpdateTopic
 from gql_app.service.planner import Planner
 from gql_app.service.reader import RunReader
+from gql_app.service.streamed import StreamedText
 from gql_app.service.submission import Submission, make_submission, reusable, reuse
+from gql_app.service.watching import watch
 from gql_app.settings import Settings
 from gql_app.telemetry.monitor import UNMONITORED, Monitor
 
@@ -124,29 +126,22 @@ class WorkflowService:
             raise InvalidCursorError(after, "the first event has sequence 1; use 0 to read from the beginning.")
         return await self._repository.events(namespace, run_id, after=after, limit=limit)
 
-    async def watch(
-        self, namespace: Namespace, run_id: RunId, *, after: int | None = None
+    def watch(
+        self,
+        namespace: Namespace,
+        run_id: RunId,
+        *,
+        after: int | None = None,
+        only: Collection[UpdateTopic] | None = None,
+        nodes: Sequence[str] | None = None,
     ) -> AsyncGenerator[Update, None]:
         """Tell everything that happens after the sequence `after`, once and in order, until the run has ended.
 
-        Without `after` the state now comes first, then what is new. Raises `WorkflowNotFoundError`,
-        `InvalidCursorError`, and `WorkflowRemovedError` if the run is removed meanwhile.
+        Without `after` the state now comes first, then what is new. `only` and `nodes` leave out what is of no such
+        topic or node; the sequence moves on over it, and the run's end is always told. Raises `WorkflowNotFoundError`,
+        `InvalidCursorError`, `InvalidArgumentError`, and `WorkflowRemovedError` if the run is removed meanwhile.
         """
-        over = False
-        if after is None:
-            update = await self._reader.first_update(namespace, run_id)
-            after, over = update.sequence, update.ends
-            yield update
-            del update
-        else:
-            await self._check_cursor(namespace, run_id, after)
-        try:
-            while not over and (news := await self._reader.next_update(namespace, run_id, after)) is not None:
-                after, over = news.sequence, news.ends
-                yield news
-                del news  # Whoever waits holds nothing but a number.
-        except WorkflowNotFoundError:
-            raise WorkflowRemovedError(run_id) from None
+        return watch(self._reader, namespace, run_id, after=after, only=only, nodes=nodes)
 
     async def cancel(self, namespace: Namespace, run_id: RunId, reason: str | None = None) -> WorkflowRun:
         """Stop a run. One that is stopping already is given as it is; one that has ended is an error.
@@ -213,6 +208,10 @@ class WorkflowService:
             return None
         return template.show(prepared)
 
+    async def streamed(self, run: WorkflowRun, node: NodeRun) -> StreamedText | None:
+        """Give what the latest attempt of a node had streamed when the run was as it is given; None if nothing."""
+        return await self._reader.streamed(run, node)
+
     def actions(self, run: WorkflowRun) -> tuple[AvailableAction, ...]:
         """Tell what can be done with a run now."""
         return available_actions(run)
@@ -277,13 +276,6 @@ class WorkflowService:
         if run.status.final and run.outcome is not Outcome.CANCELLED:
             raise WorkflowAlreadyFinishedError(run_id, run.status)
         return run
-
-    async def _check_cursor(self, namespace: Namespace, run_id: RunId, after: int) -> None:
-        last = (await self._reader.current(namespace, run_id)).sequence
-        if not 0 <= after <= last:
-            raise InvalidCursorError(
-                after, f"the run is at sequence {last}; use 0 to {last}, or none for the state now."
-            )
 
     async def _stored(self, run: WorkflowRun, values: Sequence[Value]) -> dict[str, bytes]:
         """Fetch those of the values that are not inline."""

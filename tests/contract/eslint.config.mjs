@@ -33,7 +33,9 @@ const VALUES = [
   "WorkflowUpdate",
   // Parts of a run or of a node.
   "Attempt", // the node and `number` say which
+  "AttemptProgress",
   "AvailableAction",
+  "Budget",
   "Failure",
   "Progress",
   "Usage",

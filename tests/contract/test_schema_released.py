@@ -19,6 +19,8 @@ ALLOWED: Final[Mapping[str, str]] = {
     "An optional field WorkflowSpecInput.budget was added.": "a document that leaves it out has no budget, as before",
     "Enum value ProblemCode.UNKNOWN_SECRET was added.": "only documents that name secrets meet it, and those are new",
     "An optional argument Query.workflow(at:) was added.": "without it the run is shown as it is now, as before",
+    "An optional argument Subscription.workflowUpdates(only:) was added.": "without it everything is told, as before",
+    "An optional argument Subscription.workflowUpdates(nodes:) was added.": "without it all are told of, as before",
     "Enum value WorkflowAction.DELETE was added.": "deleting is new; a client that does not know it can leave it out",
 }
 """Changes since a release that could surprise a client, by what the comparison says of them, each with its reason."""

@@ -8,7 +8,8 @@ from gql_app.core.errors import InvalidCursorError, WorkflowNotFoundError
 from gql_app.core.fold import fold
 from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.values import Json
-from gql_app.service.reader import PAGE_EVENTS, RunReader
+from gql_app.service.folding import PAGE_EVENTS
+from gql_app.service.reader import RunReader
 from gql_app.settings import Settings
 from gql_app.storage.memory import MemoryRunRepository
 from tests.support.graphql import Api
