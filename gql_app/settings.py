@@ -1,5 +1,6 @@
 """What can be set, by arguments or `GQL_APP_…` environment variables."""
 
+import json
 import re
 from enum import StrEnum
 from ipaddress import ip_network
@@ -9,6 +10,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gql_app.core.named_limits import LimitName, NamedLimit
 
 _HOST_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -41,6 +44,27 @@ def _check_network(text: str) -> str:
 
 
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], NoDecode, BeforeValidator(_split)]
+
+
+def _read_json(value: object) -> object:
+    """Read what one writes in an environment variable: JSON, or nothing."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, object_pairs_hook=_object) if value.strip() else {}
+    except ValueError as error:
+        raise PydanticCustomError("json", "not JSON: {error}", {"error": str(error)}) from None
+
+
+def _object(fields: list[tuple[str, object]]) -> dict[str, object]:
+    names = [name for name, _ in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"`{name}` stands there twice")
+    return dict(fields)
+
+
+NamedLimits = Annotated[dict[LimitName, NamedLimit], NoDecode, BeforeValidator(_read_json)]
 
 
 class Posture(StrEnum):
@@ -98,6 +122,8 @@ class Settings(BaseSettings):
     maximum_attempts_in_flight: int = Field(default=256, ge=1)
     maximum_processes: int = Field(default=4, ge=1)
     maximum_leftovers: int = Field(default=64, ge=1)
+    limits: NamedLimits = Field(default={}, max_length=1_000)
+    """Limits by name: of a tool, of those whose names begin alike (`mcp.github.*`), or of the nodes that name it."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)
     shutdown_grace_seconds: float = Field(default=10.0, ge=0)
 

@@ -14,8 +14,14 @@ def load_settings(**arguments: Json) -> Settings:
         return Settings(**{name: value for name, value in arguments.items() if value not in (None, ())})
     except ValidationError as error:
         told = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in told["loc"][:1])
-        message = f"GQL_APP_{name.upper()} is {told['input']!r}: {told['msg'].lower()}."
-        raise CommandError(message, ExitCode.INVALID) from None
+        reason = told["msg"][:1].lower() + told["msg"][1:]
+        raise CommandError(f"{_place(told['loc'])} is {told['input']!r}: {reason}.", ExitCode.INVALID) from None
     except SettingsError as error:
         raise CommandError(f"The GQL_APP_… environment variables are not valid: {error}.", ExitCode.INVALID) from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Name the setting, and of one that is an object also the place in it."""
+    name, *path = location or ("",)
+    inside = ".".join(part for part in path if isinstance(part, str) and part != "[key]")
+    return f"GQL_APP_{str(name).upper()}" + (f" at `{inside}`" if inside else "")

@@ -13,6 +13,7 @@ from gql_app.core.errors import ProblemCode
 from gql_app.core.grants import check_no_secrets, check_secrets
 from gql_app.core.graph import layers_of
 from gql_app.core.ids import NodeKey
+from gql_app.core.named_limits import check_limits
 from gql_app.core.plan import NodePlan, Plan, ToolDefinition
 from gql_app.core.policies import Policies
 from gql_app.core.problems import Problems
@@ -43,6 +44,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of the lists and objects of the document, and of the run's input."""
     maximum_run_bytes: int = 64 << 20
     """Of the document and the run's input, as compact JSON."""
+    names: frozenset[str] = frozenset()
+    """Of the limits that nodes may name."""
 
 
 def _nothing(tool: str) -> None:
@@ -85,6 +88,7 @@ def make_plan(
         raise problems.error()
     policies = Policies(draft.spec, tools)
     policies.check(problems)
+    check_limits(draft, limits.names, problems)
     plain = b"${" not in encoded and encoded != b""
     links = link_nodes(draft, problems, plain=plain)
     if not plain:

@@ -54,9 +54,8 @@ class AsyncioExecutor:
         self.store_patience = settings.store_patience_seconds
         self.closing = False
         self.caller = self._make_caller(tools, settings, secrets)
-        self.pool = SlotPool(attempts=settings.maximum_attempts_in_flight, processes=settings.maximum_processes)
+        self.pool = SlotPool.of(settings, tools.definitions)
         self.timers = Timers()
-        self.pool.configure(tools.definitions())
         self._settings = settings
         self._drivers: dict[RunId, RunDriver] = {}
         self._tasks: dict[RunId, asyncio.Task[None]] = {}

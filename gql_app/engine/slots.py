@@ -1,106 +1,110 @@
-"""Who may run: limits on attempts in flight, each with a line that takes turns between runs."""
+"""Who may run: what an attempt takes of which limit, and what of it a run has or waits for."""
 
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Self, TypeAlias
 
 from gql_app.core.events import SlotLimit
 from gql_app.core.ids import Holder, NodeKey, StepKey
+from gql_app.core.named_limits import NamedLimit
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.signals import Signal, SlotGranted, SlotMoved, SlotWanted
-
-
-class Line:
-    """Holders that wait, first come first within a run, the runs in turn. Every operation takes constant time."""
-
-    def __init__(self) -> None:
-        self._runs: dict[RunSlots, dict[Holder, None]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._runs.values()))
-
-    def push(self, run: "RunSlots", holder: Holder) -> None:
-        """Let a holder stand at the end of its run's part of the line."""
-        self._runs.setdefault(run, {})[holder] = None
-
-    def pop(self) -> "tuple[RunSlots, Holder] | None":
-        """Take the first holder of the run whose turn it is; that run's next turn comes after all others'."""
-        for run, holders in self._runs.items():
-            holder = next(iter(holders))
-            del holders[holder], self._runs[run]
-            if holders:
-                self._runs[run] = holders
-            return run, holder
-        return None
-
-    def remove(self, run: "RunSlots", holder: Holder) -> None:
-        """Let a holder leave the line."""
-        holders = self._runs[run]
-        del holders[holder]
-        if not holders:
-            del self._runs[run]
-
-
-class Limit:
-    """At most `capacity` slots in use at once."""
-
-    def __init__(self, kind: SlotLimit, capacity: int, name: str | None = None) -> None:
-        self.wanted: Final = SlotWanted(kind, name)
-        self.capacity = capacity
-        self.in_use = 0
-        self.line = Line()
-
-    def take(self) -> bool:
-        """Take a slot if one is free."""
-        if self.in_use >= self.capacity:
-            return False
-        self.in_use += 1
-        return True
-
-    def give_back(self) -> None:
-        """Hand a slot to whoever is next in line, if anybody is."""
-        next_in_line = self.line.pop()
-        if next_in_line is None:
-            self.in_use -= 1
-        else:
-            run, holder = next_in_line
-            run.granted(holder)
-
+from gql_app.engine.buckets import Bucket
+from gql_app.engine.limits import Concurrency, Limit
+from gql_app.settings import Settings
 
 Chain: TypeAlias = tuple[Limit, ...]
 """The limits of a holder in the order in which they are taken."""
 
+ORDER: Final = (SlotLimit.TOOL, SlotLimit.NAMED, SlotLimit.PROCESSES, SlotLimit.RATE, SlotLimit.EXECUTOR)
+"""In which order limits are taken, those of a kind by their names: the same for all, so that none wait in a circle.
+
+Tokens come late, because they are gone even if something else is in the way then; the executor's slot, which everybody
+needs, comes last.
+"""
+
 
 class SlotPool:
-    """All limits of an executor.
+    """All limits of an executor. An attempt takes one of each that it falls under, in a fixed order."""
 
-    A slot is one of every limit of the tool, taken in a fixed order, the executor's last.
-    """
-
-    def __init__(self, *, attempts: int, processes: int) -> None:
-        self.executor: Final = Limit(SlotLimit.EXECUTOR, attempts)
-        self._processes = Limit(SlotLimit.PROCESSES, processes)
+    def __init__(
+        self,
+        *,
+        attempts: int,
+        processes: int,
+        named: Mapping[str, NamedLimit] | None = None,
+        definitions: Callable[[], Mapping[str, ToolDefinition]] = dict,
+    ) -> None:
+        self.executor: Final = Concurrency(SlotLimit.EXECUTOR, attempts)
+        self._processes = Concurrency(SlotLimit.PROCESSES, processes)
+        self._named = {name: _named_limits(name, limit) for name, limit in (named or {}).items()}
+        self._patterns = [(name[:-1], limits) for name, limits in self._named.items() if name.endswith("*")]
+        self._definitions = definitions
         self._chains: dict[str, Chain] = {}
-        self._plain = (self.executor,)
 
-    def configure(self, definitions: Mapping[str, ToolDefinition]) -> None:
-        """Learn the limits of the tools."""
-        for name, tool in definitions.items():
-            limits = []
-            if tool.max_concurrency is not None:
-                limits.append(Limit(SlotLimit.TOOL, tool.max_concurrency, name))
-            if tool.isolation == "process":
-                limits.append(self._processes)
-            if limits and name not in self._chains:
-                self._chains[name] = (*limits, self.executor)
+    @classmethod
+    def of(cls, settings: Settings, definitions: Callable[[], Mapping[str, ToolDefinition]]) -> Self:
+        """Make the limits that the settings say, and the tools as far as they are known when they are called."""
+        return cls(
+            attempts=settings.maximum_attempts_in_flight,
+            processes=settings.maximum_processes,
+            named=settings.limits,
+            definitions=definitions,
+        )
 
-    def chain(self, tool: str, limits: tuple[str, ...] = ()) -> Chain:
-        """Tell what an attempt takes that calls this tool and names these limits."""
-        return self._chains.get(tool, self._plain)
+    def chain(self, tool: str, limits: Iterable[str] = ()) -> Chain:
+        """Tell what an attempt takes that calls this tool and names these limits; those that are not there are none."""
+        chain = self._chains.get(tool)
+        if chain is None:
+            chain = self._learn(tool)
+        return _in_order(*chain, *self._named_in(limits)) if limits else chain
 
     def queued(self) -> int:
         """Count the holders in all lines."""
-        limits = {id(limit): limit for chain in (self._plain, *self._chains.values()) for limit in chain}
-        return sum(len(limit.line) for limit in limits.values())
+        chains = (*self._chains.values(), *self._named.values(), (self.executor, self._processes))
+        return sum(len(limit.line) for limit in {limit for chain in chains for limit in chain})
+
+    def _learn(self, tool: str) -> Chain:
+        shared = [limit for prefix, chain in self._patterns if tool.startswith(prefix) for limit in chain]
+        definition = self._definitions().get(tool)
+        if definition is None:
+            return _in_order(*self._named_in((tool,)), *shared, self.executor)
+        own = _limits_of(definition)
+        processes = (self._processes,) if definition.isolation == "process" else ()
+        named = self._named_in((tool, *definition.limits))
+        chain = self._chains[tool] = _in_order(*own, *named, *shared, *processes, self.executor)
+        return chain
+
+    def _named_in(self, names: Iterable[str]) -> Iterable[Limit]:
+        return [limit for name in names for limit in self._named.get(name, ())]
+
+
+def _limits_of(tool: ToolDefinition) -> Chain:
+    """Make the limits that a tool sets itself."""
+    limits: list[Limit] = []
+    if tool.max_concurrency is not None:
+        limits.append(Concurrency(SlotLimit.TOOL, tool.max_concurrency, tool.name))
+    if tool.rate_limit is not None:
+        limits.append(Bucket(tool.rate_limit, tool.name))
+    return tuple(limits)
+
+
+def _named_limits(name: str, limit: NamedLimit) -> Chain:
+    """Make a limit of the settings: up to two, under one name."""
+    limits: list[Limit] = []
+    if limit.maximum_concurrency is not None:
+        limits.append(Concurrency(SlotLimit.NAMED, limit.maximum_concurrency, name))
+    if limit.rate_limit is not None:
+        limits.append(Bucket(limit.rate_limit, name))
+    return tuple(limits)
+
+
+def _in_order(*limits: Limit) -> Chain:
+    """Put limits into everybody's order, each once."""
+    return tuple(sorted(dict.fromkeys(limits), key=_place))
+
+
+def _place(limit: Limit) -> tuple[int, str]:
+    return ORDER.index(limit.wanted.limit), limit.wanted.name or ""
 
 
 class RunSlots:
@@ -130,17 +134,20 @@ class RunSlots:
         return self._take(holder, self._pool.chain(tool, limits), 0)
 
     def _step_chain(self, step: StepKey, tool: str, limits: tuple[str, ...]) -> Chain:
-        """Leave out what the step runs under: the executor's slot, and limits that what it is part of holds."""
-        held = {self._pool.executor}
+        """Leave out what the step runs under: the executor's slot, and what those keep that it is part of.
+
+        A token of a rate is not kept: every beginning takes its own.
+        """
+        kept: set[Limit] = {self._pool.executor}
         for holder in step.enclosing():
-            held.update(self._held.get(holder, ()))
-        return tuple(limit for limit in self._pool.chain(tool, limits) if limit not in held)
+            kept.update(limit for limit in self._held.get(holder, ()) if limit.kept)
+        return tuple(limit for limit in self._pool.chain(tool, limits) if limit not in kept)
 
     def _take(self, holder: Holder, chain: Chain, start: int) -> SlotWanted | None:
         for i in range(start, len(chain)):
             limit = chain[i]
             if not limit.take():
-                limit.line.push(self, holder)
+                limit.wait(self, holder)
                 self._waiting[holder] = chain, i
                 return limit.wanted
         self._held[holder] = chain
@@ -174,7 +181,7 @@ class RunSlots:
             if waiting is None:
                 return
             chain, i = waiting
-            chain[i].line.remove(self, holder)
+            chain[i].leave(self, holder)
             held = chain[:i]
         for limit in reversed(held):
             limit.give_back()

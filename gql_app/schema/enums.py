@@ -187,6 +187,7 @@ _publish(
         "UNKNOWN_NODE": "There is no node of this id.",
         "UNKNOWN_TOOL": "There is no tool of this name.",
         "UNKNOWN_SECRET": "There is no secret of this name for the namespace.",
+        "UNKNOWN_LIMIT": "The service has no limit of this name.",
         "DUPLICATE_NODE": "Two nodes have the same id.",
         "INVALID_EXPRESSION": "An expression cannot be compiled, or names what is not there.",
         "INVALID_FIELD": "A field has the wrong type, is out of range, missing or unknown.",

@@ -24,7 +24,11 @@ class Planner:
     def __init__(self, tools: Tools, secrets: Secrets | None, settings: Settings) -> None:
         self._tools = tools
         self._secrets = secrets
-        self._limits = Limits(maximum_nodes=settings.maximum_nodes, maximum_run_bytes=settings.maximum_run_bytes)
+        self._limits = Limits(
+            maximum_nodes=settings.maximum_nodes,
+            maximum_run_bytes=settings.maximum_run_bytes,
+            names=frozenset(settings.limits),
+        )
         self._stop_grace_seconds = settings.stop_grace_seconds
         # Of our own: tools may use up the loop's usual threads.
         self._threads = CapacityLimiter(THREADS)

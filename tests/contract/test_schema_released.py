@@ -17,6 +17,7 @@ ALLOWED: Final[Mapping[str, str]] = {
     "Enum value SlotLimit.RATE was added.": "only nodes of tools, or of limits, that have a rate wait for it",
     "An optional field NodeSpecInput.limits was added.": "a document that leaves it out falls under no more limits",
     "An optional field WorkflowSpecInput.budget was added.": "a document that leaves it out has no budget, as before",
+    "Enum value ProblemCode.UNKNOWN_LIMIT was added.": "only documents that name limits meet it, and those are new",
     "Enum value ProblemCode.UNKNOWN_SECRET was added.": "only documents that name secrets meet it, and those are new",
     "An optional argument Query.workflow(at:) was added.": "without it the run is shown as it is now, as before",
     "An optional argument Subscription.workflowUpdates(only:) was added.": "without it everything is told, as before",
