@@ -79,8 +79,7 @@ def make_plan(
 
     Raises `InvalidWorkflowError` with every problem, in document order.
     """
-    problems = Problems(document)
-    _check_values(document, input, limits, problems)
+    problems = _check_values(document, input, limits)
     encoded = b"" if problems else orjson.dumps(document)
     draft = read_draft(document, problems.pointers)
     problems.extend(draft.problems, unshown=draft.unshown)
@@ -122,8 +121,9 @@ def _check_size(document: Json, limits: Limits, problems: Problems) -> None:
         raise problems.error()
 
 
-def _check_values(document: Json, input: Json | Absent, limits: Limits, problems: Problems) -> None:
+def _check_values(document: Json, input: Json | Absent, limits: Limits) -> Problems:
     """Find what is not JSON; stop where nothing more can be read, or there is too much."""
+    problems = Problems(document)
     _check_size(document, limits, problems)
     for value, prefix in ((document, ""), (input, "/input")):
         if value is ABSENT:
@@ -134,6 +134,7 @@ def _check_values(document: Json, input: Json | Absent, limits: Limits, problems
             problems.add(code, fault.message, prefix + fault.pointer)
             if fault.is_fatal:
                 raise problems.error()
+    return problems
 
 
 def _fingerprint(document: Json, effective: Json, limits: Limits) -> str:

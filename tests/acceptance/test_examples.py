@@ -33,6 +33,12 @@ OUTPUTS = {
     },
     "workflows/hello.json": "Hello, World!",
     "workflows/http.json": "fan-in has 5 nodes; the other file answered 404.",
+    "workflows/limits.json": {
+        "north": {"shop": "north", "price": 24.5},
+        "south": {"shop": "south", "price": 19.9},
+        "west": {"shop": "west", "price": 31.0},
+        "east": "a kettle is sold out",
+    },
     "workflows/secrets.json": "ada sends Authorization: Bearer [secret API_TOKEN] (21 characters)",
     "workflows/retry-and-timeout.json": (
         "flaky worked at the third attempt, slow answered when asked again, hopeless failed with OutOfStock"
@@ -82,7 +88,9 @@ def test_a_document_fits_the_published_json_schema(name: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", [name for name in DOCUMENTS if not {"http", "secrets"} & set(re.split(r"\W", name))])
+@pytest.mark.parametrize(
+    "name", [name for name in DOCUMENTS if not {"http", "limits", "secrets"} & set(re.split(r"\W", name))]
+)
 async def test_a_document_runs_as_it_is(server: RunningServer, name: str) -> None:
     workflow = await run(server, read(name))
 
@@ -111,6 +119,21 @@ async def test_the_document_with_a_secret_runs_where_there_is_one(monkeypatch: p
 
     assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/secrets.json"])
     assert "correct-horse" not in json.dumps(workflow)
+
+
+@pytest.mark.anyio
+async def test_the_document_with_limits_runs_where_there_are_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GQL_APP_LIMITS", '{"catalogue": {"rateLimit": {"count": 2, "perSeconds": 0.5}}}')
+    with live_server() as server:
+        run_id = submit(server, read("workflows/limits.json"))
+        async with server.socket() as socket:
+            updates = [update async for update in socket.results(load("WorkflowUpdates"), {"id": run_id, "after": 0})]
+        workflow = server.execute(load("GetWorkflow"), id=run_id)["workflow"]
+
+    events = [event for update in updates for event in update["workflowUpdates"]["events"]]
+    waited = [event["nodeId"] for event in events if event["__typename"] == "NodeQueued"]
+    assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/limits.json"])
+    assert waited == ["west", "east"]
 
 
 @pytest.mark.anyio
