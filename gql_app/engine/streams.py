@@ -96,7 +96,7 @@ class AttemptStream:
 
     def progress(self, fraction: float | None, message: str | None) -> None:
         """Say how far the attempt has come; what is not said stays as it was."""
-        message = None if message is None else self._shown(message)
+        message = None if message is None else self._message(message)
         with self._lock:
             before = self._mark or self._last_mark
             self._mark = Mark(
@@ -223,21 +223,35 @@ class AttemptStream:
         return redactor.hide(text) if redactor else text
 
     def _line(self, level: LogLevel, message: str, fields: Mapping[str, Json], step: str | None) -> LogLine:
-        message = self._shown(message).encode("utf-8", "replace").decode()
-        if len(message) > MESSAGE_CHARACTERS:
-            message = f"{message[: MESSAGE_CHARACTERS - 1]}…"
-        return LogLine(level, message, self._fields(fields), step)
+        return LogLine(level, self._message(message), self._fields(fields), step)
+
+    def _message(self, text: str) -> str:
+        text = self._shown(text).encode("utf-8", "replace").decode()
+        return text if len(text) <= MESSAGE_CHARACTERS else f"{text[: MESSAGE_CHARACTERS - 1]}…"
 
     def _fields(self, fields: Mapping[str, Json]) -> msgspec.Raw:
         if not fields:
             return NO_FIELDS
-        try:
-            data = orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS)
-        except TypeError:
-            data = orjson.dumps({name: repr(value)[:200] for name, value in fields.items()})
+        data = _encode_fields(fields)
         redactor = self._redactor()
         if redactor:
             data = orjson.dumps(redactor.hide_in(orjson.loads(data)))
         if len(data) > FIELDS_BYTES:
             data = orjson.dumps({"truncated": f"{len(data)} bytes; {FIELDS_BYTES} are kept at most."})
         return msgspec.Raw(data)
+
+
+def _encode_fields(fields: Mapping[str, Json]) -> bytes:
+    """Encode what a line says beside its message, as well as can be: a log must not fail the tool that keeps it."""
+    try:
+        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        return orjson.dumps({_plain(name): _plain(value) for name, value in fields.items()})
+
+
+def _plain(value: Json) -> str:
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception:  # noqa: BLE001 - an edge: the tool's own object cannot say what it is
+        text = f"({type(value).__name__})"
+    return text[:200].encode("utf-8", "replace").decode()

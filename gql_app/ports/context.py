@@ -1,6 +1,5 @@
 """What a call of a tool is handed beside its input."""
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +11,17 @@ from gql_app.core.events import LogLevel, StepKind, Usage
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
-
-MAXIMUM_STEP_DEPTH: Final = 8
-"""How deep steps may stand in each other."""
-MAXIMUM_STEP_ID: Final = 100
+from gql_app.ports.checks import (
+    check_fraction,
+    check_kind,
+    check_level,
+    check_limits,
+    check_name,
+    check_policies,
+    check_step_id,
+    check_text,
+    check_usage,
+)
 
 
 def no_heartbeat() -> None:
@@ -133,8 +139,7 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
 
     def emit(self, chunk: str) -> None:
         """Stream a piece of text to whoever watches. It is a sign of life; in a tool of its own process, nothing."""
-        if not isinstance(chunk, str):
-            raise TypeError(f"A chunk is a text, not {type(chunk).__name__}: {chunk!r:.80}.")
+        check_text(chunk, "A chunk")
         if chunk:
             self.reports.emit(chunk)
 
@@ -143,27 +148,27 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
 
         It is a sign of life. Raises `ValueError` for a fraction that is none.
         """
-        if fraction is not None and not (math.isfinite(fraction) and 0 <= fraction <= 1):
-            raise ValueError(f"A fraction is a number from 0 to 1, not {fraction!r}.")
-        self.reports.progress(None if fraction is None else float(fraction), message)
+        if message is not None:
+            check_text(message, "A message")
+        self.reports.progress(check_fraction(fraction), message)
 
     def log(self, level: LogLevel | str, message: str, **fields: Json) -> None:
         """Log a line that whoever watches the run sees. It is a sign of life.
 
         Raises `ValueError` for a level that is none of `debug`, `info`, `warning`, `error`.
         """
-        try:
-            known = LogLevel(level.upper())
-        except ValueError:
-            levels = ", ".join(each.lower() for each in LogLevel)
-            raise ValueError(f"{level!r} is not a level of a log: it is one of {levels}.") from None
+        known = check_level(level)
+        check_text(message, "A message")
         self.reports.log(known, message, fields)
 
     def report_usage(
         self, *, requests: int = 1, input_tokens: int = 0, output_tokens: int = 0, cost_usd: float | None = None
     ) -> None:
-        """Within a step: say what a language model was used for. It counts for the run's budget."""
-        self.reports.use(Usage(requests, input_tokens, output_tokens, cost_usd))
+        """Within a step: say what a language model was used for. It counts for the run's budget.
+
+        Raises `ValueError` for what cannot be.
+        """
+        self.reports.use(check_usage(requests, input_tokens, output_tokens, cost_usd))
 
     async def step(
         self,
@@ -182,9 +187,15 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
         `id` names it within the node (or the step around it), the same in every attempt. `work` is handed a context of
         its own, and is tried and timed out by the policies. Raises `StepFailedError` once the step is given up.
         """
-        name = id if name is None else name
+        check_policies(retry, timeout)
         spec = StepSpec(
-            id=self._inner(id), kind=kind, name=name, input=input, retry=retry, timeout=timeout, limits=limits
+            id=check_step_id(id, self.step_id),
+            kind=check_kind(kind),
+            name=check_name(id if name is None else name, "The name of a step"),
+            input=input,
+            retry=retry,
+            timeout=timeout,
+            limits=check_limits(limits),
         )
         return await self.steps.do(spec, work)
 
@@ -201,19 +212,16 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises `StepFailedError` once it is given up.
         """
-        spec = StepSpec(id=self._inner(id), kind=StepKind.TOOL, name=name, input=input, retry=retry, timeout=timeout)
+        check_policies(retry, timeout)
+        spec = StepSpec(
+            id=check_step_id(id, self.step_id),
+            kind=StepKind.TOOL,
+            name=check_name(name, "The name of a tool"),
+            input=input,
+            retry=retry,
+            timeout=timeout,
+        )
         return await self.steps.call(spec)
-
-    def _inner(self, id: str) -> str:
-        if not id or "/" in id or len(id) > MAXIMUM_STEP_ID:
-            raise ValueError(
-                f"{id[:MAXIMUM_STEP_ID]!r} cannot be the id of a step: it has 1 to {MAXIMUM_STEP_ID} characters, and"
-                " no '/'."
-            )
-        inner = id if self.step_id is None else f"{self.step_id}/{id}"
-        if inner.count("/") >= MAXIMUM_STEP_DEPTH:
-            raise ValueError(f"Step {inner!r} stands in too many others: {MAXIMUM_STEP_DEPTH} deep is the limit.")
-        return inner
 
 
 StepWork: TypeAlias = Callable[[ToolContext], Awaitable[Json]]
