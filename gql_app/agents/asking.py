@@ -35,6 +35,8 @@ class SteppedModel(WrapperModel):
         self._progress = progress
         self._longest = longest
         self._told = 0
+        key = getattr(getattr(model, "client", None), "api_key", None)
+        self._key = key if isinstance(key, str) else None
 
     async def request(
         self,
@@ -52,7 +54,8 @@ class SteppedModel(WrapperModel):
             nonlocal is_new
             is_new = True
             if isinstance(self.wrapped, ScriptedModel):
-                self.wrapped.go_to(number, context.attempt)
+                # What an earlier attempt of the node has met it does not meet again.
+                self.wrapped.go_to(number, context.attempt + self._context.attempt - 1)
             response = await self._ask(context, messages, model_settings, model_request_parameters)
             return dump_response(name_calls(response, messages))
 
@@ -86,7 +89,7 @@ class SteppedModel(WrapperModel):
         settings: ModelSettings | None,
         parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        with told_as_ours(self._asked.model, self._asked.api_key):
+        with told_as_ours(self._asked.model, self._key):
             if self._asked.stream:
                 response = await self._stream(context, messages, settings, parameters)
             else:

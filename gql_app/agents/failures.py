@@ -48,6 +48,8 @@ def told_as_ours(model: str, key: str | None = None) -> Iterator[None]:
     try:
         yield
     except ModelAPIError as error:
+        if isinstance(error.__cause__, ValueError):
+            raise _unreadable(model, str(error.__cause__), key) from error
         raise _of_api(model, error, key) from error
     except ContentFilterError as error:
         message = f"The provider of {model!r} filtered the answer out."
@@ -58,8 +60,7 @@ def told_as_ours(model: str, key: str | None = None) -> Iterator[None]:
         raise InvalidInputError(f"{model!r} cannot be asked this: {_line(error.message, key)}") from error
     except (UnexpectedModelBehavior, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         # Nothing but what the server sent can make the library stumble so.
-        message = f"{model!r} answered what cannot be read: {_line(str(error), key)}"
-        raise ToolError(message, type="InvalidModelResponse") from error
+        raise _unreadable(model, str(error), key) from error
 
 
 @contextmanager
@@ -80,6 +81,10 @@ def given_up_as_ours(model: str) -> Iterator[None]:
         ) from error
     except UserError as error:
         raise InvalidInputError(f"The agent cannot run like this: {_line(error.message, None)}") from error
+
+
+def _unreadable(model: str, reason: str, key: str | None) -> ToolError:
+    return ToolError(f"{model!r} answered what cannot be read: {_line(reason, key)}", type="InvalidModelResponse")
 
 
 def _too_long(model: str) -> ToolError:

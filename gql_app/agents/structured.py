@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
+from pydantic import TypeAdapter
 from pydantic_ai import ModelRetry, NativeOutput, StructuredDict, ToolOutput
 from pydantic_ai.exceptions import UserError
 
@@ -67,8 +68,11 @@ def _shape(schema: Json, *, wraps: bool) -> Any:
         if "$defs" in inner:
             asked["$defs"] = inner.pop("$defs")
     try:
-        return StructuredDict(asked, name=_NAME)
-    except UserError:
+        shape = StructuredDict(asked, name=_NAME)
+        # References that go in circles show only here.
+        TypeAdapter(shape).json_schema()
+        return shape
+    except (UserError, LookupError, ValueError, RecursionError):
         words = f"It fits this JSON Schema: {json.dumps(schema, ensure_ascii=False)}"
         fields: dict[str, Json] = {"output": {"description": words}} if wraps else {}
         return StructuredDict({"type": "object", "description": words, "properties": fields}, name=_NAME)

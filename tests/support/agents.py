@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
 
 import msgspec
 
@@ -12,7 +11,9 @@ from gql_app.agents.tool import AgentTool
 from gql_app.core.events import NodeOutputChunk, RunEvent, StepStarted
 from gql_app.core.plan import NodePlan
 from gql_app.core.run import WorkflowRun
+from gql_app.core.spec import TimeoutPolicy
 from gql_app.core.values import Json
+from gql_app.engine.loading import load_value
 from gql_app.ports import RunRepository, Tool
 from gql_app.settings import Settings
 from gql_app.testing.virtual_time import VirtualClock
@@ -20,8 +21,6 @@ from gql_app.tools.decorator import tool
 from gql_app.tools.registry import ToolRegistry
 from tests.support.builders import node
 from tests.support.engine import Engine, engine, node_of
-
-TEN_TOKENS: Final = {"inputTokens": 6, "outputTokens": 4}
 
 
 @tool(name="math.add")
@@ -56,7 +55,7 @@ def engine_with_agents(repository: RunRepository, *tools: Tool) -> Engine:
 def asked(script: Sequence[Json], name: str = "a", options: Json = None, **fields: Json) -> NodePlan:
     """Plan a node that asks a scripted agent; `fields` are of its input, in camelCase."""
     given = {"model": "test", "prompt": "Do it.", "script": list(script), **fields}
-    return node(name, tool="agent", input=given, **(options or {}))
+    return node(name, tool="agent", input=given, **{"timeout": TimeoutPolicy(attempt_seconds=None), **(options or {})})
 
 
 def calls(*wanted: tuple[str, Json], **more: Json) -> dict[str, Json]:
@@ -64,11 +63,12 @@ def calls(*wanted: tuple[str, Json], **more: Json) -> dict[str, Json]:
     return {"toolCalls": [{"tool": tool, "arguments": arguments} for tool, arguments in wanted], **more}
 
 
-def output_of(run: WorkflowRun, name: str = "a") -> Json:
-    """Decode the output of a node, which must be a small one."""
+async def output_of(made: Engine, run: WorkflowRun, name: str = "a") -> Json:
+    """Read the output of a node."""
     value = node_of(run, name).output
-    assert value.inline, value
-    return msgspec.json.decode(value.json)
+    if value.sha256 is None:
+        return msgspec.json.decode(value.json)
+    return msgspec.json.decode(await load_value(made.repository, run.namespace, run.run_id, value.sha256))
 
 
 def steps_started(log: Sequence[RunEvent]) -> list[str]:
@@ -79,3 +79,9 @@ def steps_started(log: Sequence[RunEvent]) -> list[str]:
 def text_of_attempt(log: Sequence[RunEvent], attempt: int) -> str:
     """Join what an attempt streamed; what a try showed that failed does not count."""
     return "".join(event.text for event in log if isinstance(event, NodeOutputChunk) and event.attempt == attempt)
+
+
+def told(messages: Sequence[Json]) -> list[Json]:
+    """Tell what the model was told of its calls of tools, in order."""
+    parts = [part for message in messages for part in message["parts"]]
+    return [part["content"] for part in parts if part["part_kind"] == "tool-return"]

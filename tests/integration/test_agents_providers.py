@@ -1,0 +1,132 @@
+"""The code of real providers against a server of our own that speaks their protocol, well or badly."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+
+from gql_app.core.events import RunEvent, StepFailed
+from gql_app.core.run import RunStatus, WorkflowRun
+from gql_app.core.spec import Jitter
+from gql_app.core.values import Json
+from tests.support.agents import add, agents, output_of, steps_started, text_of_attempt
+from tests.support.builders import ONCE, node
+from tests.support.engine import node_of
+from tests.support.fake_openai import (
+    Behaviour,
+    FakeOpenAI,
+    answers,
+    breaks_off,
+    calls_tools,
+    fake_openai,
+    never_ends,
+    refuses,
+    says,
+    stalls,
+    streams_raw,
+)
+
+SOON: Final = {"maximumAttempts": 3, "initialIntervalSeconds": 0.01, "jitter": Jitter.NONE.value}
+KEY: Final = "sk-correct-horse-battery"
+
+
+async def ask(
+    *behaviours: Behaviour, timeout: float = 30.0, settings: Json = None, **fields: Json
+) -> tuple[WorkflowRun, Sequence[RunEvent], FakeOpenAI, Json]:
+    """Run an agent on a server that behaves like this; the last is what it gave."""
+    given = {"model": "local:fake-1", "prompt": "Hi.", "retry": SOON, "requestTimeoutSeconds": timeout, **fields}
+    async with fake_openai(*behaviours) as server:
+        options = {"openai_base_url": server.url, "openai_api_key": KEY, **(settings or {})}
+        async with agents(add, **options) as made:
+            run_id = await made.submit(node("a", tool="agent", input=given, retry=ONCE))
+            run = await made.finished(run_id)
+            return run, await made.log(run_id), server, await output_of(made, run)
+
+
+def failures(log: Sequence[RunEvent]) -> list[StepFailed]:
+    return [event for event in log if isinstance(event, StepFailed)]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_model_behind_a_server_answers_and_its_use_is_known(stream: bool) -> None:
+    run, log, server, output = asyncio.run(ask(says("Hello to you."), stream=stream, instructions="Be brief."))
+
+    assert run.status is RunStatus.COMPLETED
+    assert output["output"] == "Hello to you."
+    assert output["usage"] == {"requests": 1, "inputTokens": 7, "outputTokens": 3, "costUsd": None}
+    assert run.usage is not None
+    assert run.usage.tokens == 10
+    assert text_of_attempt(log, 1) == "Hello to you."
+    assert [message["role"] for message in server.asked[0]["messages"]] == ["system", "user"]
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_model_behind_a_server_calls_tools_side_by_side_by_names_that_it_can_take(stream: bool) -> None:
+    wanted = calls_tools(("1", "math_add", '{"a": 1, "b": 2}'), ("1", "math_add", '{"a": 3, "b": 4}'))
+
+    _, log, server, output = asyncio.run(ask(wanted, says("3 and 7"), stream=stream, tools=["math.*"]))
+
+    assert output["output"] == "3 and 7"
+    assert steps_started(log) == ["model-1", "call_1", "call_1-2", "model-2"]
+    told = [message for message in server.asked[1]["messages"] if message["role"] == "tool"]
+    assert [(message["tool_call_id"], message["content"]) for message in told] == [("call_1", "3"), ("call_1-2", "7")]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "type_"),
+    [
+        (refuses(429, "Slow down.", retry_after="0"), "ModelRateLimited"),
+        (refuses(500, "Oops."), "ModelServerError"),
+        (refuses(503, "Not now."), "ModelUnavailable"),
+        (refuses(529, "Too much."), "ModelUnavailable"),
+        (breaks_off("Once upon"), "ModelConnectionError"),
+        (answers(200, "<html>Welcome</html>", "text/html"), "InvalidModelResponse"),
+        (streams_raw("{nonsense", "[DONE]"), "InvalidModelResponse"),
+        (streams_raw('{"choices": 7}', "[DONE]"), "InvalidModelResponse"),
+    ],
+    ids=["429", "500", "503", "529", "broken off", "HTML", "nonsense in the stream", "no choices in the stream"],
+)
+def test_what_may_pass_is_tried_again_by_the_policy_and_nothing_of_the_failed_try_is_left(
+    trouble: Behaviour, type_: str
+) -> None:
+    run, log, server, output = asyncio.run(ask(trouble, says("At last.")))
+
+    assert run.status is RunStatus.COMPLETED, node_of(run, "a").error
+    assert output["output"] == "At last."
+    assert [(event.step, event.error.type, event.error.retryable) for event in failures(log)] == [
+        ("model-1", type_, True)
+    ]
+    # The client of the provider tries nothing again by itself.
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("trouble", "type_"),
+    [
+        (refuses(400, "What?"), "ModelRequestRejected"),
+        (refuses(401, f"Wrong key: {KEY}"), "ModelAuthenticationError"),
+        (refuses(403, "Not you."), "ModelAuthenticationError"),
+        (refuses(404, "No such model."), "ModelNotFound"),
+        (never_ends(), "ModelResponseTooBig"),
+    ],
+    ids=["400", "401", "403", "404", "without an end"],
+)
+def test_what_does_not_pass_is_told_at_once_and_in_words_without_the_key(trouble: Behaviour, type_: str) -> None:
+    run, _, server, _ = asyncio.run(ask(trouble, says("Never.")))
+
+    error = node_of(run, "a").error
+    assert error is not None
+    assert (error.type, error.retryable) == (type_, False)
+    assert "local:fake-1" in error.message
+    assert KEY not in error.message
+    assert len(server.asked) == 1
+
+
+def test_a_stream_that_stalls_is_ended_by_the_timeout_of_its_step() -> None:
+    _, log, _, output = asyncio.run(ask(stalls("I think"), says("Done."), timeout=0.5))
+
+    assert output["output"] == "Done."
+    (failed,) = failures(log)
+    assert failed.error.type in ("HeartbeatTimeout", "AttemptTimeout")
