@@ -1,10 +1,11 @@
 """The composition root: alone names the concrete classes, and knows in which order they close."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Final
 
 from gql_app.agents.tool import add_agents
@@ -12,7 +13,8 @@ from gql_app.core.errors import InvalidStoreError, MissingExtraError
 from gql_app.engine.clock import SystemClock
 from gql_app.engine.elected import ElectedExecutor
 from gql_app.engine.executor import AsyncioExecutor
-from gql_app.ports import Clock, Evaluator, Executor, KeyRecords, RunRepository, Tool, Tools
+from gql_app.mcp.config import ServerConfig, read_servers
+from gql_app.ports import Clock, Evaluator, Executor, KeyRecords, RunRepository, Secrets, Tool, Tools
 from gql_app.sandbox.sandbox import Sandbox
 from gql_app.service import WorkflowService
 from gql_app.settings import Role, Settings
@@ -69,7 +71,7 @@ async def _open(
     stack.enter_context(redacted(vault.hide))
     repository = await stack.enter_async_context(_open_store(settings, clock))
     stack.push_async_callback(sandbox.close)
-    registry = await _open_tools(stack, settings, tools, sandbox)
+    registry = await stack.enter_async_context(opened_tools(settings, tools, evaluator=sandbox, secrets=vault))
     make_executor = partial(
         AsyncioExecutor,
         repository=repository,
@@ -93,7 +95,7 @@ async def _open(
         secrets=vault,
         monitor=instruments.monitor,
     )
-    _tell_faults(registry, service)
+    _include_in_health(service, registry)
     return Application(
         service=service,
         repository=repository,
@@ -104,18 +106,41 @@ async def _open(
     )
 
 
-async def _open_tools(
-    stack: AsyncExitStack, settings: Settings, tools: Sequence[Tool], evaluator: Evaluator
-) -> ToolRegistry:
-    return await stack.enter_async_context(make_registry(settings, tools, evaluator=evaluator))
+def _include_in_health(service: WorkflowService, registry: ToolRegistry) -> None:
+    for name, examine in registry.parts().items():
+        service.include_in_health(name, examine)
 
 
-def _tell_faults(registry: ToolRegistry, service: WorkflowService) -> None:
-    """Say in the log and in the health what is wrong with plug-ins."""
-    for fault in registry.faults:
-        logger.warning("Tools could not be loaded: %s", fault)
-    if registry.faults:
-        service.include_in_health("tools", registry.problem)
+@asynccontextmanager
+async def opened_tools(
+    settings: Settings, tools: Sequence[Tool] = (), *, evaluator: Evaluator | None = None, secrets: Secrets
+) -> AsyncIterator[ToolRegistry]:
+    """Open the tools that there are, and the MCP servers that have some.
+
+    Raises `InvalidToolError`, `InvalidMcpServersError` and `MissingExtraError`.
+    """
+    configs = check_servers(settings, secrets)
+    async with make_registry(settings, tools, evaluator=evaluator) as registry:
+        for fault in registry.faults:
+            logger.warning("Tools could not be loaded: %s", fault)
+        if not configs:
+            yield registry
+            return
+        # What talks to MCP servers is an extra.
+        from gql_app.mcp.opening import opened_servers  # noqa: PLC0415 - see the line above
+
+        async with opened_servers(configs, settings, secrets=secrets, publish=registry.publish) as servers:
+            for server in servers:
+                registry.include_part(f"mcp.{server.name}", server.problem)
+            yield registry
+
+
+def check_servers(settings: Settings, secrets: Secrets) -> Mapping[str, ServerConfig]:
+    """Read which MCP servers there are. Raises `InvalidMcpServersError` and `MissingExtraError`."""
+    configs = read_servers(settings, secrets)
+    if configs and find_spec("mcp") is None:
+        raise MissingExtraError("GQL_APP_MCP_SERVERS" if settings.mcp_servers else "GQL_APP_MCP_FILE", "mcp")
+    return configs
 
 
 @asynccontextmanager

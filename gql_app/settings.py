@@ -226,6 +226,15 @@ class Settings(BaseSettings):
     secrets_namespaces: Words = ("default",)
     """Which namespaces the secrets of the environment are for; `*` is all."""
 
+    mcp_servers: str = ""
+    """Servers of the Model Context Protocol whose tools are there, as JSON: see the README."""
+    mcp_file: str = ""
+    """A JSON file that names more of them."""
+    mcp_start_seconds: float = Field(default=10.0, ge=0, le=600)
+    """How long the start waits for them; those that take longer come later."""
+    mcp_connect_seconds: float = Field(default=60.0, gt=0, le=600)
+    """How long one may take to start and to tell its tools."""
+
     # How many runs there may be
 
     maximum_active_runs: int = Field(default=1_000, ge=1)

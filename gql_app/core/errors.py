@@ -14,12 +14,15 @@ WorkflowError
 ├── StaleWriterError              somebody else has written this run's log
 ├── InvalidToolError              a tool cannot be registered or loaded
 ├── MissingExtraError             a setting needs something that is not installed
-└── InvalidSecretsError           the secrets cannot be read
+├── InvalidSecretsError           the secrets cannot be read
+└── InvalidMcpServersError        the MCP servers in the settings cannot be used as they stand there
 ToolError                         what a tool raises to say how it failed
 ├── InvalidInputError             the resolved input does not fit the tool
 ├── InvalidOutputError            the output is not JSON, or too big
 ├── ExpressionError               an expression failed at run time
-└── SecretUnavailableError        a secret has gone since the run was submitted
+├── SecretUnavailableError        a secret has gone since the run was submitted
+├── ToolServerUnavailableError    the server that has the tool cannot be reached now
+└── McpToolError                  a tool of an MCP server says that it failed
 """
 
 from collections.abc import Sequence
@@ -224,6 +227,10 @@ class InvalidSecretsError(WorkflowError):
     """The secrets cannot be read; the message says which and why, and tells no value."""
 
 
+class InvalidMcpServersError(WorkflowError):
+    """The MCP servers in the settings cannot be used as they stand there; the message says which and why."""
+
+
 class ToolError(Exception):
     """What a tool raises to say how it failed: its `type`, whether a retry can help, and when (seconds)."""
 
@@ -272,3 +279,17 @@ class SecretUnavailableError(ToolError):
         message = f"The secret `{name}` is not there any more: it was there when the run was submitted."
         super().__init__(message, type="SecretUnavailable", retryable=False)
         self.name = name
+
+
+class ToolServerUnavailableError(ToolError):
+    """The server that has the tool is not connected, or went away during the call."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message, type="ToolServerUnavailable", retry_after=retry_after)
+
+
+class McpToolError(ToolError):
+    """A tool of an MCP server failed, in its server's words."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message, type="McpToolError", retryable=retryable)

@@ -78,6 +78,6 @@ class ToolSource(Protocol):
         """Tell whether a namespace may use the tools."""
         ...
 
-    def why_missing(self, name: str) -> str:
-        """Say why one of its tools is not there."""
+    def why_missing(self, name: str) -> str | None:
+        """Say why one of its tools is not there, if there is more to say than that."""
         ...

@@ -12,7 +12,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 from gql_app.settings import LogFormat, Settings
 from gql_app.telemetry.context import log_fields
 
-_TALKATIVE: Final = frozenset({"httpx", "httpcore", "websockets"})
+_TALKATIVE: Final = frozenset({"client", "httpcore", "httpcore2", "httpx", "httpx2", "mcp", "websockets"})
 """Loggers that write down what goes in and out of tools and connections; they are heard from a warning on."""
 _redactions: Final[list[Callable[[str], str]]] = []
 _RESERVED: Final = frozenset({"timestamp", "level", "logger", "message", "exception"})

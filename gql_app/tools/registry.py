@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +27,7 @@ class ToolRegistry:
         self._origins: dict[str, str] = {}
         self._sources: dict[str, ToolSource] = {}
         self._faults: list[str] = []
+        self._parts: dict[str, Callable[[], str | None]] = {}
         self._tools: Mapping[str, Tool] = self._own
         self._views: dict[frozenset[str], Mapping[str, ToolDefinition]] = {}
         for tool in tools:
@@ -60,10 +61,15 @@ class ToolRegistry:
         """What is wrong with plug-ins."""
         return tuple(self._faults)
 
-    def problem(self) -> str | None:
-        """Say what is wrong with plug-ins, if anything."""
-        if not self._faults:
-            return None
+    def include_part(self, name: str, examine: Callable[[], str | None]) -> None:
+        """Count something among the parts: `examine` says what is wrong with it, if anything is."""
+        self._parts[name] = examine
+
+    def parts(self) -> Mapping[str, Callable[[], str | None]]:
+        """Tell what can be wrong with tools, for the health: plug-ins, if something is, and what was included."""
+        return {"tools": self._problem, **self._parts} if self._faults else self._parts
+
+    def _problem(self) -> str:
         more = f", and {len(self._faults) - 1} more, which the log names" if len(self._faults) > 1 else ""
         return f"Not all tools could be loaded: {self._faults[0].rstrip('.')}{more}."
 

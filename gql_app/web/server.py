@@ -13,8 +13,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from gql_app.bootstrap import check_store, make_registry
+from gql_app.bootstrap import check_servers, check_store, make_registry
 from gql_app.core.errors import (
+    InvalidMcpServersError,
     InvalidSecretsError,
     InvalidStoreError,
     InvalidToolError,
@@ -119,23 +120,14 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
         settings = asyncio.run(look_for_keys(settings))
         check_exposure(settings)
         make_registry(settings, tools)
-        make_vault(settings)
+        check_servers(settings, make_vault(settings))
         asyncio.run(check_store(settings))
         app = create_app(settings, tools=tools)
         if settings.metrics_port is not None:
             # The application opens it; this tells what keeps it from that while there is somebody to tell.
             listen(settings.metrics_host, settings.metrics_port, options=_METRICS_OPTIONS).close()
         listener = listen(settings.host, settings.port)
-    except (
-        InvalidSecretsError,
-        InvalidStoreError,
-        InvalidToolError,
-        StoreInUseError,
-        StoreUnavailableError,
-        InvalidTrustedDocumentsError,
-        MissingExtraError,
-        CannotListenError,
-    ) as error:
+    except _CANNOT_START as error:
         err.write(f"{error}\n")
         return 1
     except (ExposedError, AuthenticationSettingsError) as error:
@@ -169,6 +161,19 @@ class CannotListenError(Exception):
             why, see = error.strerror or error, " and ".join(options)
             message = f"Cannot listen on host {host!r}, port {port}: {why}. See {see}."
         super().__init__(message)
+
+
+_CANNOT_START: Final = (
+    InvalidMcpServersError,
+    InvalidSecretsError,
+    InvalidStoreError,
+    InvalidToolError,
+    StoreInUseError,
+    StoreUnavailableError,
+    InvalidTrustedDocumentsError,
+    MissingExtraError,
+    CannotListenError,
+)
 
 
 def listen(host: str, port: int, *, options: tuple[str, str] = ("--host", "--port")) -> socket.socket:
