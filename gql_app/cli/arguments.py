@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Final
 
 from gql_app.cli.key_arguments import add_keys
+from gql_app.cli.mcp_arguments import add_mcp
 from gql_app.cli.options import (
     Commands,
     add_command,
@@ -66,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gql-app {version('gql-app')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     here, there = (_run, _validate, add_serve), (_submit, _watch, _list, _show, _cancel, _retry, _delete)
-    for add in (*here, *there, _tools, add_keys, add_db, add_export, add_import, _schema):
+    for add in (*here, *there, _tools, add_mcp, add_keys, add_db, add_export, add_import, _schema):
         add(commands)
     return parser
 

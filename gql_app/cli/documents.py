@@ -32,8 +32,14 @@ def read_document(path: str) -> Json:
     name = "standard input" if path == STANDARD_INPUT else path
     text = _decode(_read(path, name), name)
     suffix = Path(path).suffix.lower()
-    is_json = suffix == ".json" or (suffix not in {".yaml", ".yml"} and _BEGINS_LIKE_JSON.match(text) is not None)
-    return _parse(text, name, is_json=is_json)
+    if suffix not in {".json", ".yaml", ".yml"}:
+        return parse_document(text, name)
+    return _parse(text, name, is_json=suffix == ".json")
+
+
+def parse_document(text: str, name: str) -> Json:
+    """Read a text that looks like JSON as that, and any other as YAML. Raises `DocumentError` with the line."""
+    return _parse(text, name, is_json=_BEGINS_LIKE_JSON.match(text) is not None)
 
 
 def read_input(text: str | None) -> Json:

@@ -21,8 +21,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "import": ("import_", "main"),
 }
 """Commands that are not the `main` of a module of their name."""
-_DATABASES: Final = frozenset({"sqlalchemy", "alembic"})
-"""What comes with an extra."""
+_EXTRAS: Final[Mapping[str, str]] = {"sqlalchemy": "sqlite", "alembic": "sqlite", "mcp": "mcp", "mcp_types": "mcp"}
+"""Which extra what comes with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +59,8 @@ def _find(command: str) -> Callable[..., int]:
     try:
         found: Callable[..., int] = getattr(import_module(f"gql_app.cli.commands.{module}"), name)
     except ModuleNotFoundError as error:
-        if error.name not in _DATABASES:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        raise CommandError(str(MissingExtraError(f"gql-app {command}", "sqlite"))) from None
+        raise CommandError(str(MissingExtraError(f"gql-app {command}", extra))) from None
     return found

@@ -18,7 +18,9 @@ from gql_app.client.errors import (
     ServerOverloadedError,
 )
 from gql_app.client.models import (
+    Attempt,
     Failure,
+    NodeDetails,
     NodePlan,
     NodeRun,
     Problem,
@@ -33,12 +35,14 @@ from gql_app.client.models import (
 )
 
 __all__ = [
+    "Attempt",
     "Backoff",
     "ClientError",
     "ConnectionFailedError",
     "Failure",
     "InvalidDocumentError",
     "KeyConflictError",
+    "NodeDetails",
     "NodePlan",
     "NodeRun",
     "NotAServerError",

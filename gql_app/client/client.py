@@ -13,10 +13,11 @@ from gql_app.client.address import parse_address, parse_token
 from gql_app.client.backoff import Backoff, ConnectionLostError
 from gql_app.client.errors import (
     ConnectionFailedError,
+    RefusedError,
     RunNotFoundError,
     ServerOverloadedError,
 )
-from gql_app.client.models import RunPage, Tool, WorkflowPlan, WorkflowRun, WorkflowUpdate
+from gql_app.client.models import NodeDetails, RunPage, Tool, WorkflowPlan, WorkflowRun, WorkflowUpdate
 from gql_app.client.results import convert, read_result
 from gql_app.core.values import Json
 
@@ -87,11 +88,22 @@ class WorkflowClient:
 
         Raises `RunNotFoundError`, and `RefusedError` with the code INVALID_CURSOR for a sequence it has not come to.
         """
-        run = (await self._execute("GetWorkflow", {"id": run_id, "at": at})).get("workflow")
-        if run is None:
-            message = f"No run {run_id!r} at {self.url}; it may have been removed. List runs to see what is there."
-            raise RunNotFoundError(message, "WORKFLOW_NOT_FOUND")
-        return convert(run, WorkflowRun, self.url)
+        return convert(await self._read("GetWorkflow", {"id": run_id, "at": at}), WorkflowRun, self.url)
+
+    async def node(self, run_id: str, node_id: str) -> NodeDetails:
+        """Read a node with its values and attempts.
+
+        Raises `RunNotFoundError`, and `RefusedError` with the code NODE_NOT_FOUND.
+        """
+        node = (await self._read("GetNode", {"id": run_id, "node": node_id})).get("node")
+        if node is None:
+            raise RefusedError(f"Run {run_id} has no node {node_id!r}.", "NODE_NOT_FOUND")
+        return convert(node, NodeDetails, self.url)
+
+    async def outputs(self, run_id: str) -> dict[str, Json]:
+        """Read what the completed nodes of a run returned, by node; that may be much. Raises `RunNotFoundError`."""
+        nodes = (await self._read("GetOutputs", {"id": run_id})).get("nodes")
+        return {node.id: node.output for node in convert(nodes, tuple[NodeDetails, ...], self.url)}
 
     async def list(
         self,
@@ -176,6 +188,16 @@ class WorkflowClient:
 
             self._transport = HttpTransport(self._address, self._token)
         return await self._transport.execute(operation, variables)
+
+    async def _read(self, operation: str, variables: Json) -> Json:
+        """Carry out an operation that reads a run. Raises `RunNotFoundError`."""
+        run = (await self._execute(operation, variables)).get("workflow")
+        if run is None:
+            message = (
+                f"No run {variables['id']!r} at {self.url}; it may have been removed. List runs to see what is there."
+            )
+            raise RunNotFoundError(message, "WORKFLOW_NOT_FOUND")
+        return run
 
     async def _connection(self, run_id: str, place: "_Place") -> AsyncGenerator[WorkflowUpdate, None]:
         """Watch over one connection, without what was told over those before."""

@@ -63,6 +63,25 @@ class NodeRun(Model, frozen=True, kw_only=True):
     waiting_on: WaitingOn | None = None
 
 
+class Attempt(Model, frozen=True, kw_only=True):
+    """One call of a node's tool; `number` counts from 1."""
+
+    number: int
+    status: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    error: Failure | None = None
+
+
+class NodeDetails(NodeRun, frozen=True, kw_only=True):
+    """A node with its values: what its tool was called with, as far as that is known, and what it returned."""
+
+    input: Json = None
+    output: Json = None
+    attempts: tuple[Attempt, ...] = ()
+
+
 class Progress(Model, frozen=True, kw_only=True):
     """How many nodes a run has, and how many of them have ended."""
 

@@ -14,6 +14,7 @@ from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.output import clean, say, tell, to_json
 from gql_app.cli.remote import connected
 from gql_app.cli.settings import load_settings
+from gql_app.cli.tool_words import first_line, name_fields
 from gql_app.client import Tool
 from gql_app.core.errors import WorkflowError
 from gql_app.core.plan import ToolDefinition
@@ -92,22 +93,10 @@ def _lines(tools: Sequence[Tool], origins: Mapping[str, str], width: int) -> Ite
     """Tell what each tool does, beside its name, and below what it takes and where it comes from."""
     room = min(LONGEST_NAME, max((len(tool.name) for tool in tools), default=0)) + 2
     for tool in tools:
-        does = wrap(_first_line(tool.description), width - room, break_long_words=False) or [""]
-        fields = f"{_fields(tool.input_schema)}{', streams text' if tool.streams else ''}"
+        does = wrap(first_line(tool.description), width - room, break_long_words=False) or [""]
+        fields = f"{name_fields(tool.input_schema)}{', streams text' if tool.streams else ''}"
         takes = wrap(fields, width - room, break_long_words=False, break_on_hyphens=False)
         yield f"{tool.name:<{room - 2}}  {does[0]}".rstrip()
         comes = wrap(f"from {clean(origins[tool.name])}", width - room) if tool.name in origins else ()
         for line in (*does[1:], *takes, *comes):
             yield f"{'':{room}}{line}"
-
-
-def _fields(schema: Json) -> str:
-    """Name the fields of an input; those that may be left out have a question mark."""
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        return "{…}"
-    required = schema.get("required", [])
-    return "{" + ", ".join(name if name in required else f"{name}?" for name in schema["properties"]) + "}"
-
-
-def _first_line(text: str) -> str:
-    return clean(text.strip().split("\n\n")[0])

@@ -6,6 +6,8 @@ from typing import Final
 NAMES: Final = (
     "SubmitWorkflow",
     "GetWorkflow",
+    "GetNode",
+    "GetOutputs",
     "ListWorkflows",
     "WorkflowUpdates",
     "CancelWorkflow",
