@@ -1,6 +1,5 @@
 """Cuts values to what an assistant has room for, and says what was cut and where the rest is."""
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Final, Literal
@@ -10,7 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gql_app.cli.assistant.failures import AskedWronglyError
 from gql_app.cli.assistant.shapes import Answer
-from gql_app.core.documents import make_pointer, quote
+from gql_app.core.documents import quote
+from gql_app.core.pointers import POINTER_RULE, make_pointer, split_pointer, take_step
 from gql_app.core.values import Json
 
 PART_BYTES: Final = 8_000
@@ -21,7 +21,6 @@ MAXIMUM_CUTS: Final = 20
 NAMED: Final = 20
 
 _TRIALS: Final = 9
-_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 class Cut(Answer, frozen=True, kw_only=True):
@@ -84,17 +83,16 @@ def page(value: Json, pointer: str, offset: int, room: int = PART_BYTES) -> Exce
 
 def select(value: Json, pointer: str) -> tuple[tuple[str, ...], Json]:
     """Follow a JSON Pointer. Raises `AskedWronglyError`, which says how far it leads and what is there."""
-    if pointer and not pointer.startswith("/"):
-        raise AskedWronglyError(f"`pointer` {quote(pointer)} is not a JSON Pointer: it begins with '/', or is empty.")
-    steps = tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+    try:
+        steps = split_pointer(pointer)
+    except ValueError:
+        raise AskedWronglyError(f"`pointer` is {quote(pointer)}: {POINTER_RULE}.") from None
     for number, step in enumerate(steps):
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            there = _name(make_pointer(steps[:number]))
-            raise AskedWronglyError(f"There is nothing at {quote(pointer)}: {there} is {_describe(value)}.")
+        try:
+            value = take_step(value, step)
+        except LookupError:
+            there = f"{_name(make_pointer(steps[:number]))} is {_describe(value)}"
+            raise AskedWronglyError(f"There is nothing at {quote(pointer)}: {there}.") from None
     return steps, value
 
 
