@@ -1,5 +1,6 @@
 """Asks a model, each time as a step: a request that was answered is never made again."""
 
+import re
 from decimal import Decimal
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ class SteppedModel(WrapperModel):
             input={"messages": dump(new)},
             retry=self._asked.retry or REQUEST_RETRY,
             timeout=self._timeout,
-            limits=(self._asked.model,),
+            limits=limits_of(self._asked.model),
         )
         response = load_response(output)
         self._progress.add(usage_of(response))
@@ -153,6 +154,13 @@ def _size(event: PartStartEvent | PartDeltaEvent) -> int:
         value = getattr(part, name, None)
         size += len(value) if isinstance(value, str) else 0
     return size
+
+
+def limits_of(model: str) -> tuple[str, ...]:
+    """Name the limits of the service that requests fall under, if it has them: its provider's, and its own."""
+    provider, _, name = model.partition(":")
+    whole = f"model.{provider}"
+    return (whole, f"{whole}.{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}") if name else (whole,)
 
 
 def usage_of(response: ModelResponse) -> Usage:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio.to_thread
 
 from gql_app.agents.input import AgentInput, AgentOutput
+from gql_app.agents.keys import Keys
 from gql_app.agents.nesting import AGENT
 from gql_app.core.ids import Namespace
 from gql_app.core.plan import ToolDefinition
@@ -35,6 +36,7 @@ class AgentTool:
     def __init__(self, settings: Settings, tools: Tools) -> None:
         self._settings = settings
         self._tools = tools
+        self._keys = Keys()
         self._http: AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tool = tool(name=AGENT, retry=RETRY, timeout=TIMEOUT)(self._run)
@@ -73,7 +75,8 @@ class AgentTool:
         from gql_app.agents.running import run_agent  # noqa: PLC0415 - see the line above
 
         tools = self._tools.definitions(context.namespace)
-        return await run_agent(request, context, tools, self._settings, self._open)
+        with self._keys.lent(request, context) as asked:
+            return await run_agent(asked, context, tools, self._settings, self._open)
 
     async def _open(self) -> "AsyncClient":
         from pydantic_ai.models import create_async_httpx2_client  # noqa: PLC0415 - it is an extra

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from gql_app.core.values import Json
 from gql_app.schema.operations import load
+from gql_app.tools.registry import load_tools
 from tests.support.connections import cut_websockets
 from tests.support.documents import WATCH, document, submit
 from tests.support.gate import Gate, gated
@@ -26,6 +27,7 @@ EXAMPLES = REPOSITORY / "examples"
 DOCUMENTS = ["sample_workflow.json", *sorted(f"workflows/{path.name}" for path in EXAMPLES.glob("workflows/*.json"))]
 OUTPUTS = {
     "sample_workflow.json": "The past and the future of GraphQL, in one report.",
+    "workflows/agent.json": 465.5,
     "workflows/conditional.json": {"notice": "approval: COMPLETED, booking: SKIPPED"},
     "workflows/fan-in.json": {
         "advice": "Buy a kettle at the shop in the south: it costs 19.9.",
@@ -39,6 +41,11 @@ OUTPUTS = {
         "west": {"shop": "west", "price": 31.0},
         "east": "a kettle is sold out",
     },
+    "workflows/research-agent.json": (
+        "# How do bees get through the winter?\n\nThey form a ball around the queen and shiver to keep warm. They live"
+        " on the honey of the summer. Honey does not spoil, because hardly any of it is water.\n\nSources: Winter in"
+        " the hive, Making honey."
+    ),
     "workflows/secrets.json": "ada sends Authorization: Bearer [secret API_TOKEN] (21 characters)",
     "workflows/retry-and-timeout.json": (
         "flaky worked at the third attempt, slow answered when asked again, hopeless failed with OutOfStock"
@@ -89,7 +96,7 @@ def test_a_document_fits_the_published_json_schema(name: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    "name", [name for name in DOCUMENTS if not {"http", "limits", "secrets"} & set(re.split(r"\W", name))]
+    "name", [name for name in DOCUMENTS if not {"http", "limits", "research", "secrets"} & set(re.split(r"\W", name))]
 )
 async def test_a_document_runs_as_it_is(server: RunningServer, name: str) -> None:
     workflow = await run(server, read(name))
@@ -134,6 +141,21 @@ async def test_the_document_with_limits_runs_where_there_are_such(monkeypatch: p
     waited = [event["nodeId"] for event in events if event["__typename"] == "NodeQueued"]
     assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/limits.json"])
     assert waited == ["west", "east"]
+
+
+@pytest.mark.anyio
+async def test_the_research_agent_reads_in_the_library_and_its_report_is_shown_while_it_is_written() -> None:
+    with live_server(tools=load_tools(["examples.library"])) as server:
+        run_id = submit(server, read("workflows/research-agent.json"))
+        async with server.socket() as socket:
+            updates = [update async for update in socket.results(load("WorkflowUpdates"), {"id": run_id, "after": 0})]
+        workflow = server.execute(load("GetWorkflow"), id=run_id)["workflow"]
+
+    events = [event for update in updates for event in update["workflowUpdates"]["events"]]
+    kinds = [event["__typename"] for event in events if event.get("nodeId") == "research"]
+    assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/research-agent.json"])
+    assert (kinds.count("StepCompleted"), kinds.count("StepFailed")) == (6, 1)
+    assert [event["__typename"] for event in events if event.get("nodeId") == "report"].count("NodeOutputChunk") > 1
 
 
 @pytest.mark.anyio

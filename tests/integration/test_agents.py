@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gql_app.core.events import NodeOutputChunk, StepFailed, StepKind
+from gql_app.core.events import NodeOutputChunk, StepFailed, StepKind, StepQueued
 from gql_app.core.ids import NodeKey
 from gql_app.core.run import NodeStatus, RunStatus
 from gql_app.core.spec import Budget, RetryPolicy
@@ -444,5 +444,22 @@ def test_a_model_that_writes_more_than_can_be_kept_is_stopped() -> None:
         error = node_of(run, "a").error
         assert error is not None
         assert (error.type, error.retryable) == ("ModelResponseTooBig", False)
+
+    run_on_virtual_time(scene())
+
+
+def test_requests_fall_under_the_limit_of_their_model() -> None:
+    async def scene() -> None:
+        slowly = [{"text": "Hello.", "delaySeconds": 10}]
+        limits = {"model.test": {"maximum_concurrency": 1}}
+        async with agents(limits=limits) as made:
+            run_id = await made.submit(asked(slowly, "a"), asked(slowly, "b"))
+            run = await made.finished(run_id)
+            queued = [event for event in await made.log(run_id) if isinstance(event, StepQueued)]
+
+        assert run.status is RunStatus.COMPLETED
+        assert [(event.step, event.name) for event in queued] == [("model-1", "model.test")]
+        assert run.finished_at is not None
+        assert round((run.finished_at - NOON).total_seconds()) == 20
 
     run_on_virtual_time(scene())

@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from gql_app.core.codec import encode_events
 from gql_app.core.events import RunEvent, StepFailed
 from gql_app.core.run import RunStatus, WorkflowRun
 from gql_app.core.spec import Jitter
@@ -130,3 +131,35 @@ def test_a_stream_that_stalls_is_ended_by_the_timeout_of_its_step() -> None:
     assert output["output"] == "Done."
     (failed,) = failures(log)
     assert failed.error.type in ("HeartbeatTimeout", "AttemptTimeout")
+
+
+def test_a_price_that_is_known_is_told_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> Json:
+        async with fake_openai(says("Hello.")) as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            monkeypatch.setenv("OPENAI_API_KEY", KEY)
+            async with agents() as made:
+                given = {"model": "openai-chat:gpt-4o", "prompt": "Hi."}
+                run = await made.perform(node("a", tool="agent", input=given, retry=ONCE))
+                assert run.usage is not None
+                assert run.usage.cost_usd == (await output_of(made, run))["usage"]["costUsd"]
+                return await output_of(made, run)
+
+    assert 0 < asyncio.run(scene())["usage"]["costUsd"] < 0.01
+
+
+def test_agents_that_are_called_use_the_key_of_who_calls_them_and_no_event_holds_it() -> None:
+    async def scene() -> None:
+        inner = calls_tools(("1", "agent", '{"prompt": "Say hello."}'))
+        async with fake_openai(inner, says("Hello."), says("It said hello.")) as server:
+            async with agents(openai_base_url=server.url) as made:
+                given = {"model": "local:fake-1", "prompt": "Hi.", "tools": ["agent"], "apiKey": KEY}
+                run_id = await made.submit(node("a", tool="agent", input=given, retry=ONCE))
+                run = await made.finished(run_id)
+                log = await made.log(run_id)
+
+            assert (await output_of(made, run))["output"] == "It said hello."
+            assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+            assert KEY not in encode_events(log[1:]).decode()
+
+    asyncio.run(scene())

@@ -146,15 +146,16 @@ def _answers(deltas: list[Json], message: Json, finish: str) -> Behaviour:
     async def behave(request: Json, writer: asyncio.StreamWriter) -> None:
         if not request.get("stream"):
             choice = {"index": 0, "message": message, "finish_reason": finish}
-            body = json.dumps({**_envelope("chat.completion"), "choices": [choice], "usage": USAGE})
+            body = json.dumps(
+                {**_envelope("chat.completion"), "model": request["model"], "choices": [choice], "usage": USAGE}
+            )
             await answers(200, body, "application/json")(request, writer)
             return
         _head(writer, 200, "text/event-stream")
-        for delta in deltas:
-            writer.write(_event(_chunk(delta)).encode())
+        usage = {**_envelope("chat.completion.chunk"), "choices": [], "usage": USAGE}
+        for chunk in (*map(_chunk, deltas), _chunk({}, finish=finish), usage):
+            writer.write(_event({**chunk, "model": request["model"]}).encode())
             await writer.drain()
-        writer.write(_event(_chunk({}, finish=finish)).encode())
-        writer.write(_event({**_envelope("chat.completion.chunk"), "choices": [], "usage": USAGE}).encode())
         writer.write(b"data: [DONE]\n\n")
 
     return behave
