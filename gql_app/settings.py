@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -215,7 +215,7 @@ class Settings(BaseSettings):
     """How much of a tool's result a model is told."""
     openai_base_url: str | None = Field(default=None, pattern=r"^https?://")
     """Where the OpenAI-compatible server is whose models are named `local:…`."""
-    openai_api_key: SecretStr = SecretStr("")
+    openai_api_key: str = Field(default="", repr=False)
     """Its key, if it wants one."""
     expression_processes: int = Field(default=2, ge=1, le=64)
     """Processes that evaluate what could cost much."""

@@ -60,7 +60,7 @@ def _local(name: str, settings: Settings, http: AsyncClient, api_key: str | None
     if settings.openai_base_url is None:
         message = "GQL_APP_OPENAI_BASE_URL says where the service's own server is, and it is not set."
         raise UserError(message)
-    key = api_key or settings.openai_api_key.get_secret_value() or None
+    key = api_key or settings.openai_api_key or None
     provider = OpenAICompatibleProvider("local", base_url=settings.openai_base_url, api_key=key, http_client=http)
     return OpenAIChatModel(name.removeprefix(LOCAL), provider=provider)
 
