@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from gql_app.core.events import NodeOutputChunk, StepFailed, StepKind, StepQueued
-from gql_app.core.ids import NodeKey
+from gql_app.core.events import NodeOutputChunk, StepCompleted, StepFailed, StepKind, StepQueued, StepStarted
+from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey
 from gql_app.core.run import NodeStatus, RunStatus
-from gql_app.core.spec import Budget, RetryPolicy
+from gql_app.core.spec import Budget, RetryPolicy, TimeoutPolicy
 from gql_app.core.step_run import StepStatus
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
@@ -310,7 +310,7 @@ def test_an_agent_whose_process_died_goes_on_in_the_next_and_repeats_nothing_tha
         await first.executor.abandon()
 
         async with agents(count, repository=repository) as made:
-            await made.executor.start("default", run_id)  # type: ignore[arg-type]  # a namespace is a text
+            await made.executor.start(DEFAULT_NAMESPACE, run_id)
             run = await made.finished(run_id)
             log = await made.log(run_id)
 
@@ -461,5 +461,54 @@ def test_requests_fall_under_the_limit_of_their_model() -> None:
         assert [(event.step, event.name) for event in queued] == [("model-1", "model.test")]
         assert run.finished_at is not None
         assert round((run.finished_at - NOON).total_seconds()) == 20
+
+    run_on_virtual_time(scene())
+
+
+@pytest.mark.parametrize("dies_at", [5, 15, 25, 35, 45])
+def test_wherever_a_process_dies_no_finished_request_and_no_finished_call_is_made_again(dies_at: int) -> None:
+    done: list[str] = []
+
+    @tool(name="slow", timeout=TimeoutPolicy(attempt_seconds=None))
+    async def slow(name: str) -> str:
+        await asyncio.sleep(10)
+        done.append(name)
+        return name
+
+    def slowly(*replies: Json) -> list[Json]:
+        return [{**reply, "delaySeconds": 10} for reply in replies]
+
+    inner = {
+        "prompt": "Look.",
+        "tools": ["slow"],
+        "script": slowly(calls(("slow", {"name": "inner"}), text="I look."), {"text": "Seen."}),
+    }
+    script = slowly(
+        calls(("slow", {"name": "one"}), ("slow", {"name": "two"}), ("agent", inner), text="I begin."),
+        {"text": "All done."},
+    )
+
+    async def scene() -> None:
+        repository = TroubledRepository()
+        first = engine_with_agents(repository, slow)
+        run_id = await first.submit(asked(script, tools=["slow", "agent"]))
+        await asyncio.sleep(dies_at)
+        await first.executor.abandon()
+        finished = [event.step for event in await first.log(run_id) if isinstance(event, StepCompleted)]
+
+        async with agents(slow, repository=repository) as made:
+            await made.executor.start(DEFAULT_NAMESPACE, run_id)
+            run = await made.finished(run_id)
+            log = await made.log(run_id)
+
+        assert (await output_of(made, run))["output"] == "All done."
+        assert sorted(done) == ["inner", "one", "two"]
+        again = [event.step for event in log if isinstance(event, StepStarted) and event.attempt == 2]
+        assert not set(again) & set(finished)
+        assert sorted([*finished, *again]) == sorted(step.id for step in node_of(run, "a").steps)
+        assert text_of_attempt(log, 2).startswith("I begin.")
+        assert text_of_attempt(log, 2).endswith("All done.")
+        assert run.usage is not None
+        assert run.usage.requests == 4
 
     run_on_virtual_time(scene())

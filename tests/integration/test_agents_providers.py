@@ -24,7 +24,9 @@ from tests.support.fake_openai import (
     never_ends,
     refuses,
     says,
+    says_as_anthropic,
     stalls,
+    streams_events,
     streams_raw,
 )
 
@@ -163,3 +165,84 @@ def test_agents_that_are_called_use_the_key_of_who_calls_them_and_no_event_holds
             assert KEY not in encode_events(log[1:]).decode()
 
     asyncio.run(scene())
+
+
+def test_what_a_model_calls_wrongly_over_the_wire_it_may_correct() -> None:
+    wrong = calls_tools(("x", "math_divide", "{}"), ("y", "math_add", '{"a": "one"}'), ("z", "math_add", '{"a": 1'))
+    right = calls_tools(("x", "math_add", '{"a": 1, "b": 2}'))
+
+    _, log, server, output = asyncio.run(ask(wrong, right, says("3"), tools=["math.*"]))
+
+    assert output["output"] == "3"
+    assert steps_started(log) == ["model-1", "model-2", "call_x-2", "model-3"]
+    told = [message["content"] for message in server.asked[1]["messages"] if message["role"] == "tool"]
+    assert "Unknown tool name: 'math_divide'" in told[0]
+    assert "Expected integer" in told[1]
+    assert "Invalid JSON" in told[2]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("finish", "type_"), [("length", "ModelOutputTruncated"), ("content_filter", "ModelContentFiltered")]
+)
+def test_an_answer_that_was_cut_or_filtered_away_is_no_answer(finish: str, type_: str, stream: bool) -> None:
+    run, _, server, _ = asyncio.run(ask(says("", finish=finish), stream=stream))
+
+    error = node_of(run, "a").error
+    assert error is not None
+    assert (error.type, error.retryable) == (type_, False)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("body", ["{nonsense", "[]", '{"choices": []}', '{"choices": 7}'])
+def test_an_answer_that_is_garbage_is_tried_again(body: str) -> None:
+    run, log, _, output = asyncio.run(ask(answers(200, body, "application/json"), says("At last."), stream=False))
+
+    assert node_of(run, "a").error is None
+    assert output["output"] == "At last."
+    assert [event.error.type for event in failures(log)] == ["InvalidModelResponse"]
+
+
+def test_a_stream_of_nothing_that_never_ends_is_ended_by_the_timeout_of_its_step() -> None:
+    _, log, _, output = asyncio.run(ask(never_ends(""), says("Done."), timeout=0.5))
+
+    assert output["output"] == "Done."
+    assert [event.error.type for event in failures(log)] == ["AttemptTimeout"]
+
+
+def test_a_server_that_is_not_there_is_tried_again_and_then_given_up() -> None:
+    async def scene() -> WorkflowRun:
+        async with agents(openai_base_url="http://127.0.0.1:9/v1") as made:
+            given = {"model": "local:fake-1", "prompt": "Hi.", "retry": SOON}
+            return await made.perform(node("a", tool="agent", input=given, retry=ONCE))
+
+    run = asyncio.run(scene())
+
+    error = node_of(run, "a").error
+    assert error is not None
+    assert error.type == "ModelConnectionError"
+    (step,) = node_of(run, "a").steps
+    assert step.attempt == 3
+
+
+OVERLOADED: Final = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+def test_the_other_provider_that_is_installed_works_and_fails_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> tuple[Json, Sequence[RunEvent], FakeOpenAI]:
+        troubles = (refuses(529, "Overloaded."), streams_events(OVERLOADED))
+        async with fake_openai(*troubles, says_as_anthropic("Hello.")) as server:
+            monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+            async with agents(add) as made:
+                given = {"model": "anthropic:claude-fake", "prompt": "Hi.", "retry": SOON, "apiKey": KEY}
+                run_id = await made.submit(node("a", tool="agent", input={**given, "tools": ["math.*"]}, retry=ONCE))
+                run = await made.finished(run_id)
+                return await output_of(made, run), await made.log(run_id), server
+
+    output, log, server = asyncio.run(scene())
+
+    assert output["output"] == "Hello."
+    assert output["usage"] == {"requests": 1, "inputTokens": 7, "outputTokens": 3, "costUsd": None}
+    assert [event.error.type for event in failures(log)] == ["ModelUnavailable", "ModelUnavailable"]
+    assert text_of_attempt(log, 1) == "Hello."
+    assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}

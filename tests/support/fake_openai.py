@@ -79,14 +79,47 @@ def stalls(words: str) -> Behaviour:
     return behave
 
 
-def never_ends() -> Behaviour:
-    """Stream text for ever."""
+def never_ends(text: str = "and so on " * 100) -> Behaviour:
+    """Stream a text again and again."""
 
     async def behave(request: Json, writer: asyncio.StreamWriter) -> None:
         _head(writer, 200, "text/event-stream")
         while True:
-            writer.write(_event(_chunk({"content": "and so on " * 100})).encode())
+            writer.write(_event(_chunk({"content": text})).encode())
             await writer.drain()
+
+    return behave
+
+
+def says_as_anthropic(text: str) -> Behaviour:
+    """Answer with a text as Anthropic streams it."""
+    usage = {"input_tokens": 7, "output_tokens": 1}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-fake",
+        "content": [],
+        "usage": usage,
+    }
+    events: list[Json] = [
+        {"type": "message_start", "message": {**message, "stop_reason": None, "stop_sequence": None}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in text),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+        {"type": "message_stop"},
+    ]
+    return streams_events(*events)
+
+
+def streams_events(*events: Json) -> Behaviour:
+    """Stream events that have names, as Anthropic does."""
+
+    async def behave(request: Json, writer: asyncio.StreamWriter) -> None:
+        _head(writer, 200, "text/event-stream")
+        for event in events:
+            writer.write(f"event: {event['type']}\n{_event(event)}".encode())
 
     return behave
 
