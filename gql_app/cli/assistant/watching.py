@@ -113,8 +113,8 @@ class _Seen:
         return progress.fraction if progress else 0.0, f"{done}; {last}" if last else done
 
     def _line(self, event: RunEvent) -> str:
-        at = event.at.astimezone(UTC).strftime("%H:%M:%SZ")
-        return f"{event.sequence} {at} {event.node_id or 'the run'}: {self._narrator.describe(event)}"
+        at = event.at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
+        return f"{event.sequence} {at}Z {event.node_id or 'the run'}: {self._narrator.describe(event)}"
 
 
 async def watch(client: WorkflowClient, asked: Watch, report: Report) -> Watched:
