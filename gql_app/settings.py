@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     maximum_run_bytes: int = Field(default=64 << 20, ge=1024)
     maximum_response_bytes: int = Field(default=1 << 20, ge=1024)
     """What `http.request` reads of an answer."""
+    maximum_upload_bytes: int = Field(default=16 << 20, ge=1024)
+    """What `http.request` sends in a request's body."""
 
     # Where runs are kept, for how long, and who goes on with them
 

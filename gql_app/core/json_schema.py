@@ -137,6 +137,9 @@ def explain(error: ValidationError) -> str:
             return f"Expected one of {allowed}, not {value}."
         case "anyOf" | "oneOf":
             return f"{_capital(value)} fits {'none' if error.context else 'more than one'} of the alternatives."
+        case "not" if isinstance(error.schema, dict) and isinstance(error.schema.get("description"), str):
+            told: str = error.schema["description"]
+            return told
         case None:
             return "Nothing is allowed here."
         case keyword:

@@ -13,6 +13,7 @@ from gql_app.tools.schemas import input_schema
 MAXIMUM_PROBLEMS: Final = 5
 _MESSAGE_CHARACTERS: Final = 300
 _NAME_CHARACTERS: Final = 100
+_NOT_OF_THE_VALUE: Final = ("value_error", "assertion_error", "extra_forbidden")
 _EXACT_INTEGERS: Final = 2.0**53
 
 
@@ -82,7 +83,7 @@ def _problem(problem: ErrorDetails) -> str:
     message = shorten(problem["msg"], _MESSAGE_CHARACTERS)
     if problem["type"] == "missing":
         return f"`{where}` is missing"
-    found = "" if problem["type"] in ("value_error", "assertion_error") else f", not {_kind(problem['input'])}"
+    found = "" if problem["type"] in _NOT_OF_THE_VALUE else f", not {_kind(problem['input'])}"
     return f"`{where}`: {message}{found}" if where else f"{message}{found}"
 
 

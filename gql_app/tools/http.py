@@ -1,12 +1,7 @@
 """The tool `http.request`."""
 
 import asyncio
-import os
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Annotated, Final
 
@@ -15,29 +10,33 @@ import httpcore
 import httpx
 from pydantic import BaseModel, Field
 
-from gql_app.core.errors import InvalidInputError, ToolError
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
 from gql_app.settings import Settings
-from gql_app.telemetry.context import trace_parent
 from gql_app.tools.decorator import tool
-from gql_app.tools.http_body import decode_body, read_body
+from gql_app.tools.http_body import ResponseType, decode_body, find, read_body
+from gql_app.tools.http_exchange import CONNECT_SECONDS, Exchange
 from gql_app.tools.http_input import HttpRequestInput
 from gql_app.tools.http_network import GuardedBackend, GuardedTransport
+from gql_app.tools.http_pages import Collected, Pages
 from gql_app.tools.http_reach import Reach
+from gql_app.tools.http_stream import read_stream
 
-MAXIMUM_REDIRECTS: Final = 5
-CONNECT_SECONDS: Final = 10.0
 IDLE_CONNECTIONS: Final = 32
-RETRYABLE_STATUSES: Final = frozenset({408, 425, 429})
-_MESSAGE_CHARACTERS: Final = 200
-_LONGEST_WAIT: Final = 30 * 86_400.0
-_HEADERS_FOR_ANYBODY: Final = frozenset({"accept", "accept-language", "content-type", "user-agent"})
+
+
+class PagesRead(BaseModel):
+    """What was read of an answer in pages."""
+
+    count: Annotated[int, Field(description="How many pages were read.")]
+    next: Annotated[
+        str | None, Field(description="The URL of the page that comes next; null if the last one was read.")
+    ] = None
 
 
 class HttpResponse(BaseModel):
-    """The answer."""
+    """The answer; of several pages, the last one's, with the items of all."""
 
     status: Annotated[int, Field(description="The status code.")]
     http_version: Annotated[
@@ -45,11 +44,16 @@ class HttpResponse(BaseModel):
     ]
     headers: Annotated[dict[str, str], Field(description="The headers; their names are in lower case.")]
     body: Annotated[
-        Json, Field(description="JSON if the content type says so, else text; null for JSON without a body.")
+        Json,
+        Field(
+            description="What `select`, `stream`, `pages` and `responseType` make of it; without them, JSON if the"
+            " content type says so (null for JSON without a body), else text."
+        ),
     ]
     url: Annotated[
         str, Field(description="Where the answer came from, after all redirects, without user and password.")
     ]
+    pages: Annotated[PagesRead | None, Field(description="What was read; null without `pages`.")] = None
 
 
 class HttpRequest:
@@ -64,6 +68,7 @@ class HttpRequest:
         trust: ssl.SSLContext | None = None,
     ) -> None:
         self._maximum = settings.maximum_response_bytes
+        self._maximum_upload = settings.maximum_upload_bytes
         self._connections = settings.maximum_attempts_in_flight
         self._transport = transport
         self._network = network or GuardedBackend(Reach(settings))
@@ -97,18 +102,44 @@ class HttpRequest:
 
     async def _request(self, request: HttpRequestInput, context: ToolContext) -> HttpResponse:
         """Send an HTTP request and return the answer. Connection errors, 408, 425, 429 and 5xx may be retried."""
-        client = await self._open()
-        async with _errors(request), _sent(client, request) as response:
-            if not request.expects(response.status_code):
-                raise _unexpected(response, datetime.now(UTC))
-            data = await read_body(response, self._maximum, context.heartbeat)
-            return HttpResponse(
-                status=response.status_code,
-                http_version=response.http_version,
-                headers=dict(response.headers),
-                body=decode_body(response, data),
-                url=str(response.url.copy_with(userinfo=b"")),
+        exchange = Exchange(await self._open(), request, self._maximum_upload)
+        if request.pages is not None:
+            return await self._read_pages(exchange, request, request.pages, context)
+        async with exchange.ask(exchange.first) as response:
+            return _answer(response, await self._read(response, request, context))
+
+    async def _read(self, response: httpx.Response, request: HttpRequestInput, context: ToolContext) -> Json:
+        if request.stream is not None:
+            return await read_stream(
+                response,
+                request.stream,
+                request.select,
+                maximum=min(self._maximum, context.maximum_output_bytes),
+                heartbeat=context.heartbeat,
+                emit=context.emit,
             )
+        data = await read_body(response, self._maximum, context.heartbeat)
+        if request.select is None:
+            return decode_body(response, data, request.response_type)
+        return find(decode_body(response, data, ResponseType.JSON), request.select)
+
+    async def _read_pages(
+        self, exchange: Exchange, request: HttpRequestInput, pages: Pages, context: ToolContext
+    ) -> HttpResponse:
+        collected = Collected(min(self._maximum, context.maximum_output_bytes))
+        url = exchange.first
+        while True:
+            collected.expect(url)
+            async with exchange.ask(url) as response:
+                data = await read_body(response, self._maximum, context.heartbeat)
+                body = decode_body(response, data, ResponseType.JSON)
+                collected.add(find(body, request.select or ""), request.select)
+                following = pages.following(collected.count, response, body, url)
+            context.progress(message=f"page {collected.count}, {len(collected.items)} items so far")
+            if following is None or collected.count == pages.maximum:
+                read = PagesRead(count=collected.count, next=None if following is None else _shown(following))
+                return _answer(response, collected.items, read)
+            url = following
 
     async def _open(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
@@ -135,107 +166,16 @@ class HttpRequest:
         )
 
 
-@asynccontextmanager
-async def _sent(client: httpx.AsyncClient, request: HttpRequestInput) -> AsyncIterator[httpx.Response]:
-    """Send a request, follow its redirects, and close the last answer at the end of the block."""
-    outgoing = _build(client, request)
-    for _ in range(MAXIMUM_REDIRECTS + 1):
-        response = await client.send(outgoing, stream=True)
-        try:
-            following = response.next_request if request.follow_redirects else None
-            if following is None or request.expects(response.status_code):
-                yield response
-                return
-        finally:
-            await response.aclose()
-        if _origin(following.url) != _origin(outgoing.url):
-            for name in request.headers:
-                if name.lower() not in _HEADERS_FOR_ANYBODY:
-                    following.headers.pop(name, None)
-        outgoing = following
-    raise ToolError(
-        f"{place(outgoing.url)} is one redirect more than the {MAXIMUM_REDIRECTS} that are followed.",
-        type="TooManyRedirects",
-        retryable=False,
+def _answer(response: httpx.Response, body: Json, pages: PagesRead | None = None) -> HttpResponse:
+    return HttpResponse(
+        status=response.status_code,
+        http_version=response.http_version,
+        headers=dict(response.headers),
+        body=body,
+        url=_shown(response.url),
+        pages=pages,
     )
 
 
-def _build(client: httpx.AsyncClient, request: HttpRequestInput) -> httpx.Request:
-    url = httpx.URL(request.url)
-    headers = httpx.Headers(request.headers)
-    if (parent := trace_parent()) is not None:
-        headers.setdefault("traceparent", parent)
-    body: bytes | None = None
-    if request.content is not None:
-        body, content_type = request.content
-        headers.setdefault("content-type", content_type)
-    return client.build_request(
-        request.method.value,
-        url.copy_merge_params(request.query) if request.query else url,
-        headers=headers,
-        content=body,
-    )
-
-
-@asynccontextmanager
-async def _errors(request: HttpRequestInput) -> AsyncIterator[None]:
-    """Tell failures of the connection as a tool does."""
-    where = place(httpx.URL(request.url))
-    try:
-        yield
-    except httpx.TimeoutException as error:
-        raise ToolError(f"{where} could not be reached in {CONNECT_SECONDS:g} s.", type="HttpTimeout") from error
-    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        # Its message may quote a header.
-        raise InvalidInputError(f"{where} cannot be asked this: the request, or a redirect, is not valid.") from error
-    except (httpx.TransportError, ssl.SSLError) as error:
-        reason = _reason(error)[:_MESSAGE_CHARACTERS].rstrip(".")
-        raise ToolError(f"The connection with {where} failed: {reason}.", type="HttpConnectionError") from error
-
-
-def _reason(error: BaseException) -> str:
-    """Say what the system said, which the libraries keep as the cause of the cause."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionError) and cause.errno is not None:
-            return os.strerror(cause.errno)
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        # Several addresses were tried: the first stands for all.
-        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
-
-
-def _unexpected(response: httpx.Response, now: datetime) -> ToolError:
-    status = response.status_code
-    retryable = status in RETRYABLE_STATUSES or status >= 500
-    return ToolError(
-        f"{response.request.method} {place(response.url)} answered {status} {response.reason_phrase}".rstrip()
-        + f". To take it as a success, add {status} to `expectedStatuses`.",
-        type="HttpStatusError",
-        retryable=retryable,
-        retry_after=retry_after(response.headers.get("retry-after", ""), now) if retryable else None,
-    )
-
-
-def retry_after(text: str, now: datetime) -> float | None:
-    """Read a `Retry-After` header, seconds or an HTTP date, as seconds from now; None for what is neither."""
-    text = text.strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text[:20]), _LONGEST_WAIT)
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - now).total_seconds()), _LONGEST_WAIT)
-
-
-def place(url: httpx.URL) -> str:
-    """Name a URL without what may be secret in it: user, password, query, fragment."""
-    return str(url.copy_with(userinfo=b"", query=None, fragment=None))[:_MESSAGE_CHARACTERS]
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
+def _shown(url: httpx.URL) -> str:
+    return str(url.copy_with(userinfo=b""))

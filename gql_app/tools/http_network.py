@@ -66,7 +66,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 return await self._race(addresses, port)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            # The latter is of a name that cannot be one.
             raise httpcore.ConnectError(str(error)) from error
 
     async def connect_unix_socket(

@@ -34,6 +34,8 @@ OUTPUTS = {
         "offer": {"shop": "south", "price": 19.9},
     },
     "workflows/hello.json": "Hello, World!",
+    "workflows/http-pages.json": {"pages": 3, "items": 5, "cheap": ["cup", "strainer"]},
+    "workflows/http-stream.json": "A kettle that whistles, for three cups.",
     "workflows/http.json": "fan-in has 5 nodes; the other file answered 404.",
     "workflows/limits.json": {
         "north": {"shop": "north", "price": 24.5},
@@ -116,6 +118,16 @@ async def test_the_http_document_gets_files_from_a_server_that_is_busy_at_first(
         "missing": 1,
         "summary": 1,
     }
+
+
+@pytest.mark.anyio
+async def test_the_documents_of_pages_and_streams_get_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GQL_APP_SECRET_API_TOKEN", "correct-horse-battery")
+    with live_server() as server, static_server(EXAMPLES) as base:
+        for name in ("workflows/http-pages.json", "workflows/http-stream.json"):
+            workflow = await run(server, {**read(name), "input": {"base": base}})
+
+            assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS[name])
 
 
 @pytest.mark.anyio

@@ -6,43 +6,23 @@ import gzip
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
 import pytest
 
-from gql_app import ToolError
 from gql_app.core.errors import InvalidInputError
 from gql_app.core.values import Json
 from gql_app.settings import Settings
-from gql_app.tools.http import HttpRequest, retry_after
+from gql_app.tools.http import HttpRequest
+from gql_app.tools.http_exchange import retry_after
 from tests.support.http_answers import answer, served
-from tests.support.tools import CONTEXT, context_of
+from tests.support.http_calls import ask, failure, opened
+from tests.support.tools import context_of
 
 SECRET = "s3cr3t"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-@asynccontextmanager
-async def opened(**settings: Json) -> AsyncIterator[HttpRequest]:
-    tool = HttpRequest(Settings(**settings))
-    try:
-        yield tool
-    finally:
-        await tool.aclose()
-
-
-async def ask(tool: HttpRequest, url: str, **options: Json) -> Json:
-    return await tool.call(tool.parse({"url": url, **options}), CONTEXT)
-
-
-async def failure(tool: HttpRequest, url: str, **options: Json) -> ToolError:
-    with pytest.raises(ToolError) as caught:
-        await ask(tool, url, **options)
-    return caught.value
 
 
 @pytest.mark.anyio
@@ -219,7 +199,9 @@ async def test_a_redirect_can_be_left_alone() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "http://[broken", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "location", ["ftp://127.0.0.1/x", "http://[broken", "file:///etc/passwd", "http://h:99999/", f"http://{'a' * 300}/"]
+)
 async def test_a_redirect_to_what_is_no_http_url_fails(location: str) -> None:
     async with served(page=answer(302, location=location)) as server, opened() as tool:
         error = await failure(tool, server.url("/page"))

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -11,15 +9,13 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
-from gql_app import ToolError
-from gql_app.core.values import Json
 from gql_app.settings import Posture, Settings
 from gql_app.tools.http import HttpRequest
 from gql_app.tools.http_network import GuardedBackend
 from gql_app.tools.http_reach import Address, Reach
 from tests.support.certificates import Certificate, make_certificate
 from tests.support.http2_server import Http2Server, Stream, http2_served
-from tests.support.tools import CONTEXT
+from tests.support.http_calls import ask, failure, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -27,25 +23,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
-@asynccontextmanager
-async def opened(certificate: Certificate, **settings: Json) -> AsyncIterator[HttpRequest]:
-    tool = HttpRequest(Settings(**settings), trust=certificate.client())
-    try:
-        yield tool
-    finally:
-        await tool.aclose()
-
-
-async def ask(tool: HttpRequest, url: str, **options: Json) -> Json:
-    return await tool.call(tool.parse({"url": url, **options}), CONTEXT)
-
-
-async def failure(tool: HttpRequest, url: str, **options: Json) -> ToolError:
-    with pytest.raises(ToolError) as caught:
-        await ask(tool, url, **options)
-    return caught.value
 
 
 async def hello(stream: Stream) -> None:

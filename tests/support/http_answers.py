@@ -15,7 +15,7 @@ def answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
 
 @dataclass
 class Server:
-    """Answers each path with the bytes written for it, and keeps what it was asked."""
+    """Answers each path, with or without its query, with the bytes written for it, and keeps what it was asked."""
 
     answers: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -35,14 +35,16 @@ class Server:
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 self.asked.append((first.removesuffix(" HTTP/1.1"), headers, body))
-                path = first.split()[1].partition("?")[0]
+                target = first.split()[1]
+                path = target.partition("?")[0]
                 if path == "/silent":
                     self.silenced.set()
                     await self.closing.wait()
                     return
-                writer.write(self.answers.get(path, b""))
+                told = self.answers.get(target) or self.answers.get(path)
+                writer.write(told or b"")
                 await writer.drain()
-                if path not in self.answers or path.startswith("/cut"):
+                if told is None or path.startswith("/cut"):
                     return
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from gql_app import tool
 from gql_app.core.errors import InvalidInputError, InvalidToolError
+from gql_app.core.json_schema import Schema, explain
 from gql_app.core.values import Json
 from gql_app.tools.echo import echo
 from gql_app.tools.registry import ToolRegistry, load_tools
@@ -150,6 +151,16 @@ def test_the_schemas_of_every_tool_that_ships_are_json_schema() -> None:
         ("http.request", {"url": "http://h", "json": 1, "text": "x"}, False),
         ("http.request", {"url": "http://h", "headers": {f"x{count}": "" for count in range(101)}}, False),
         ("http.request", {"url": 5}, False),
+        ("http.request", {"url": "http://h", "select": "/a~1b"}, True),
+        ("http.request", {"url": "http://h", "select": "a"}, False),
+        ("http.request", {"url": "http://h", "auth": {"bearer": "x"}}, True),
+        ("http.request", {"url": "http://h", "auth": {}}, False),
+        ("http.request", {"url": "http://h", "pages": {"cursor": "/c", "parameter": "p"}}, True),
+        ("http.request", {"url": "http://h", "pages": {"cursor": "/c"}}, False),
+        ("http.request", {"url": "http://h", "pages": {"link": "next", "stream": "text"}}, False),
+        ("http.request", {"url": "http://h", "stream": "sse", "select": "/a"}, True),
+        ("http.request", {"url": "http://h", "form": {"a": [1, "b"]}, "files": [{"name": "f", "base64": ""}]}, True),
+        ("http.request", {"url": "http://h", "files": [{"name": "f"}]}, False),
         ("delay", {"seconds": 86_401}, False),
         ("delay", {"second": 1}, False),
         ("fail", {"retryAfterSeconds": 1, "mode": "hang"}, True),
@@ -172,3 +183,13 @@ def test_the_schema_and_the_check_before_the_call_agree(name: str, value: Json, 
         by_check = True
 
     assert (by_schema, by_check) == (fits, fits)
+
+
+def test_a_schema_says_in_its_own_words_what_excludes_each_other() -> None:
+    found = ToolRegistry(tools_that_ship()).find("http.request")
+    assert found is not None
+    schema = Schema(found.definition.input_schema)
+
+    (error,) = schema.errors({"url": "http://h", "stream": "text", "pages": {"link": "next"}})
+
+    assert explain(error) == "`stream` and `pages` exclude each other: pages are read as a whole."
