@@ -601,11 +601,14 @@ class Turn:
 
     def _step_dropped(self, signal: StepDropped) -> None:
         node, step = self._in_flight(signal.node, signal.attempt), self.run.step(signal.node, signal.step)
-        if node is None or step is None or step.status.final:
+        if node is None:
+            return
+        if step is None or step.status.final:
+            self._answer(node, signal.step, error=_DROPPED)
             return
         if step.status is StepStatus.RUNNING:
             self._let_go_of_step(node, step)
-        self._fail_step(node, step, _DROPPED, 0.5, final=RetryState.CANCEL_REQUESTED)
+        self._fail_step(node, step, _DROPPED, 0.5, usage=signal.usage, final=RetryState.CANCEL_REQUESTED)
 
     def _fail_step(
         self,
@@ -677,8 +680,10 @@ class Turn:
                 yield _after(outer.started_at, timeout.total_seconds)
 
     def _answer(self, node: NodeRun, step_id: str, *, output: Value = NULL, error: Failure | None = None) -> None:
-        attempt = len(node.attempts)
-        self.commands.append(AnswerStep(node=node.key, attempt=attempt, step=step_id, output=output, error=error))
+        attempt, dropped = len(node.attempts), error is _DROPPED
+        self.commands.append(
+            AnswerStep(node=node.key, attempt=attempt, step=step_id, output=output, error=error, dropped=dropped)
+        )
 
     def _exceeds_budget(self, *, left: int) -> bool:
         """Tell whether the run has used all of its budget, or (with `left`) more than that."""
@@ -740,13 +745,13 @@ class Turn:
         since = step.attempt_started_at
         assert seconds is not None
         assert since is not None
-        if beats and signal.beat_at is not None:
-            since = max(since, signal.beat_at)
+        if beats:
+            since = self._last_sign(signal, since, node, f"{step.id}/")
         if not self._step_early(signal, _after(since, seconds)):
             kind = Timeout.HEARTBEAT if beats else Timeout.ATTEMPT
             error = Failure(_TIMEOUT_ERRORS[kind], _TIMEOUT_MESSAGES[kind].format(seconds=seconds))
             self._let_go_of_step(node, step)
-            self._fail_step(node, step, error, signal.draw)
+            self._fail_step(node, step, error, signal.draw, usage=signal.usage)
 
     def _step_total_timer(self, node: NodeRun, step: StepRun, signal: TimerFired) -> None:
         seconds = step.request.timeout.total_seconds
@@ -756,7 +761,7 @@ class Turn:
         if step.status is StepStatus.RUNNING:
             self._let_go_of_step(node, step)
         error = Failure("TotalTimeout", message, retryable=False)
-        self._fail_step(node, step, error, signal.draw, final=RetryState.TIMEOUT)
+        self._fail_step(node, step, error, signal.draw, usage=signal.usage, final=RetryState.TIMEOUT)
 
     def _let_go_of_step(self, node: NodeRun, step: StepRun) -> None:
         attempt = len(node.attempts)
@@ -857,10 +862,19 @@ class Turn:
         seconds = timeout.heartbeat_seconds if beats else timeout.attempt_seconds
         assert seconds is not None
         since = node.attempts[-1].started_at
-        if beats and signal.beat_at is not None:
-            since = max(since, signal.beat_at)
+        if beats:
+            since = self._last_sign(signal, since, node)
         if not self._early(signal.kind, _after(since, seconds), node.key, signal.attempt):
             self._time_out(node, Timeout.HEARTBEAT if beats else Timeout.ATTEMPT, seconds, signal.draw)
+
+    def _last_sign(self, signal: TimerFired, since: datetime, node: NodeRun, within: str = "") -> datetime:
+        """Tell when there last was a sign of life. Who waits for a step is not silent: that has its own timeouts."""
+        if signal.beat_at is not None:
+            since = max(since, signal.beat_at)
+        for step in node.steps:
+            if step.id.startswith(within) and step.node_attempt == signal.attempt:
+                since = max(since, step.finished_at or self.now)
+        return since
 
     def _node_timer(self, signal: TimerFired) -> None:
         assert signal.node is not None

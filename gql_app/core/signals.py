@@ -106,11 +106,12 @@ class StepErred(_Signal, frozen=True, kw_only=True):
 
 
 class StepDropped(_Signal, frozen=True, kw_only=True):
-    """The attempt no longer wants a step that it asked for."""
+    """The attempt no longer wants a step that it asked for; `usage` is that of the try in flight."""
 
     node: NodeKey
     attempt: int
     step: str
+    usage: Usage | None = None
 
 
 class SlotGranted(_Signal, frozen=True, kw_only=True):
@@ -132,7 +133,8 @@ class SlotMoved(_Signal, frozen=True, kw_only=True):
 class TimerFired(_Signal, frozen=True, kw_only=True):
     """A timer went off. `beat_at`, for a heartbeat timer, is when the attempt last gave a sign of life.
 
-    With `step` it is a timer of that step: `step_attempt` is its try, in the `attempt` of its node.
+    With `step` it is a timer of that step: `step_attempt` is its try, in the `attempt` of its node, and `usage` what
+    the try in flight has used so far.
     """
 
     kind: TimerKind
@@ -141,6 +143,7 @@ class TimerFired(_Signal, frozen=True, kw_only=True):
     step: str | None = None
     step_attempt: int = 0
     beat_at: datetime | None = None
+    usage: Usage | None = None
     draw: float = 0.5
 
 
@@ -231,6 +234,8 @@ class AnswerStep(_Command, frozen=True, kw_only=True):
     step: str
     output: Value = NULL
     error: Failure | None = None
+    dropped: bool = False
+    """Whether it is that the attempt no longer wanted it, which has been heard: it may ask for the step again."""
 
 
 class Evaluate(_Command, frozen=True, kw_only=True):

@@ -36,24 +36,25 @@ class CallActivity:
 
     def beat(self) -> None:
         """Give a sign of life."""
-        self._call.beat(self._shared.clock.now())
+        if not self._call.over():
+            self._call.beat(self._shared.clock.now())
 
     def emit(self, text: str) -> None:
         """Stream text."""
         self.beat()
-        if not self._call.abandoned:
+        if not self._call.over():
             self._stream().emit(text, (self._call.step, self._call.step_attempt))
 
     def log(self, level: LogLevel, message: str, fields: Mapping[str, Json]) -> None:
         """Log a line."""
         self.beat()
-        if not self._call.abandoned:
+        if not self._call.over():
             self._stream().log(level, message, fields, self._call.step)
 
     def progress(self, fraction: float | None, message: str | None) -> None:
         """Say how far it has come; for the node, what one of its steps says would be wrong."""
         self.beat()
-        if self._call.step is None and not self._call.abandoned:
+        if self._call.step is None and not self._call.over():
             self._stream().progress(fraction, message)
 
     def use(self, usage: Usage) -> None:

@@ -125,6 +125,15 @@ class Call:
         """Whether the attempt, or what the step is part of, was asked to stop."""
         return self.stopping or self.abandoned or (self.parent is not None and self.parent.stopped())
 
+    def over(self) -> bool:
+        """Whether the call, or what it is part of, has ended or was let go of: nothing that it says counts any more."""
+        call: Call | None = self
+        while call is not None:
+            if call.abandoned or call.task is None:
+                return True
+            call = call.parent
+        return False
+
     def beat(self, now: datetime) -> None:
         """Give a sign of life, which is one of what the step is part of, too."""
         call: Call | None = self

@@ -261,13 +261,11 @@ class RunDriver:
 
     def timer_due(self, timer: SetTimer) -> None:
         """Tell the run that a timer has fired, with the last sign of life if it waits for one."""
-        beat_at = None
-        if timer.kind is TimerKind.HEARTBEAT and timer.node is not None:
-            call = self._calls.get(timer.node)
-            if timer.step is not None:
-                beat_at = None if self._steps is None else self._steps.beat_at(timer.node, timer.step)
-            elif call is not None and call.attempt == timer.attempt:
-                beat_at = call.beat_at
+        call = None if timer.node is None else self._calls.get(timer.node)
+        if timer.node is not None and timer.step is not None:
+            call = None if self._steps is None else self._steps.trying(timer.node, timer.step)
+        if call is not None and call.attempt != timer.attempt:
+            call = None
         self.tell(
             TimerFired(
                 kind=timer.kind,
@@ -275,7 +273,8 @@ class RunDriver:
                 attempt=timer.attempt,
                 step=timer.step,
                 step_attempt=timer.step_attempt,
-                beat_at=beat_at,
+                beat_at=None if call is None else call.beat_at,
+                usage=None if call is None else call.usage,
                 draw=self._shared.random(),
             )
         )

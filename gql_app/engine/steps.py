@@ -65,25 +65,35 @@ class Wanted:
         """The try in flight."""
 
 
+class Dropped:
+    """A step that an attempt no longer wants, until the machine has heard of it."""
+
+    __slots__ = ("attempt", "heard")
+
+    def __init__(self, attempt: int) -> None:
+        self.attempt = attempt
+        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
 class RunSteps:
     """All steps of one run that attempts wait for."""
 
-    __slots__ = ("_host", "_shared", "_wanted")
+    __slots__ = ("_dropped", "_host", "_shared", "_wanted")
 
     def __init__(self, host: CallHost, shared: StepSurroundings) -> None:
         self._host = host
         self._shared = shared
         self._wanted: dict[tuple[NodeKey, str], Wanted] = {}
+        self._dropped: dict[tuple[NodeKey, str], Dropped] = {}
 
     async def do(self, call: Call, spec: StepSpec, work: StepWork | None, tool: Tool | None) -> Json:
         """Ask for a step, `work` or the call of a tool, and wait until it is done. Raises `StepFailedError`."""
         key = (call.node, spec.id)
-        if key in self._wanted:
-            raise ValueError(f"Step {spec.id!r} is under way already: every step of a node has an id of its own.")
-        known = self._host.run.node(call.node).steps
-        if len(known) >= MAXIMUM_STEPS and all(step.id != spec.id for step in known):
-            message = f"Step {spec.id!r} would be one more than the {MAXIMUM_STEPS} that a node may take."
-            raise ToolError(message, type="TooManySteps", retryable=False)
+        while (dropped := self._dropped.get(key)) is not None and dropped.attempt == call.attempt:
+            await asyncio.wait([dropped.heard])
+        self._check(call, spec)
+        if call.root.stream is not None:
+            call.root.stream.show()
         values: dict[str, bytes] = {}
         value = self._shared.encode(call, self._host.run, spec.input, values, what=f"The input of step {spec.id!r}")
         request = StepRequest(
@@ -108,6 +118,19 @@ class RunSteps:
             raise StepFailedError(spec.id, error.message, type=error.type, retryable=error.retryable)
         return await self._host.load(answer.output)
 
+    def _check(self, call: Call, spec: StepSpec) -> None:
+        """Raise for a step that cannot be asked for."""
+        if call.over():
+            message = "What asks for it has ended."
+            raise StepFailedError(spec.id, message, type="StepTooLate", retryable=False)
+        if (call.node, spec.id) in self._wanted:
+            raise ValueError(f"Step {spec.id!r} is under way already: every step of a node has an id of its own.")
+        known = {step.id for step in self._host.run.node(call.node).steps}
+        known.update(step for node, step in self._wanted if node == call.node)
+        if len(known) >= MAXIMUM_STEPS and spec.id not in known:
+            message = f"Step {spec.id!r} would be one more than the {MAXIMUM_STEPS} that a node may take."
+            raise ToolError(message, type="TooManySteps", retryable=False)
+
     def carry_out(self, command: StartStep | AnswerStep | StopStep, now: datetime) -> None:
         """Do what the machine wants of a step."""
         match command:
@@ -120,7 +143,14 @@ class RunSteps:
 
     def _answer(self, command: AnswerStep) -> None:
         """Tell the attempt what became of a step."""
-        wanted = self._wanted.get((command.node, command.step))
+        key = (command.node, command.step)
+        dropped = self._dropped.get(key)
+        if dropped is not None and dropped.attempt == command.attempt:
+            # What it became before that was heard is of no use to who asks for it again.
+            if command.dropped:
+                self._hear(key)
+            return
+        wanted = self._wanted.get(key)
         if wanted is not None and wanted.call.attempt == command.attempt and not wanted.answer.done():
             wanted.answer.set_result(command)
 
@@ -128,7 +158,7 @@ class RunSteps:
         """Try a step, if somebody still wants it."""
         wanted = self._wanted.get((command.node, command.step))
         if wanted is None or wanted.call.attempt != command.attempt or wanted.answer.done():
-            self._drop(command.node, command.attempt, command.step)
+            self._host.tell(StepDropped(node=command.node, attempt=command.attempt, step=command.step))
             return
         call = Call(
             self._host,
@@ -154,33 +184,43 @@ class RunSteps:
             if wanted.call.is_within(call) and self._wanted.pop(key, None) is not None:
                 self._abandon(wanted)
                 wanted.answer.cancel()
+        if call.step is None:
+            for key in [key for key in self._dropped if key[0] == call.node]:
+                self._hear(key)
 
-    def beat_at(self, node: NodeKey, step: str) -> datetime | None:
-        """Tell when the try of a step in flight last gave a sign of life."""
+    def trying(self, node: NodeKey, step: str) -> Call | None:
+        """Give the try of a step in flight."""
         wanted = self._wanted.get((node, step))
-        return None if wanted is None or wanted.trying is None else wanted.trying.beat_at
+        return None if wanted is None else wanted.trying
 
     def _let_go(self, wanted: Wanted, step: str) -> None:
         """Stop the try of a step that is not wanted any more, and say so unless its attempt has ended, too."""
+        usage = None if wanted.trying is None else wanted.trying.usage
         self._abandon(wanted)
         answered = wanted.answer.done() and not wanted.answer.cancelled()
-        if not answered and not wanted.call.stopped():
-            self._drop(wanted.call.node, wanted.call.attempt, step)
+        node, attempt = wanted.call.node, wanted.call.attempt
+        if not answered and not wanted.call.stopped() and not wanted.call.over():
+            self._dropped[node, step] = Dropped(attempt)
+            self._host.tell(StepDropped(node=node, attempt=attempt, step=step, usage=usage))
 
     def _abandon(self, wanted: Wanted) -> None:
         trying, wanted.trying = wanted.trying, None
         if trying is not None:
+            if (stream := trying.root.stream) is not None:
+                stream.forget((trying.step, trying.step_attempt))
             self._shared.invoker.abandon(trying)
             self.end(trying)
 
-    def _drop(self, node: NodeKey, attempt: int, step: str) -> None:
-        self._host.tell(StepDropped(node=node, attempt=attempt, step=step))
+    def _hear(self, key: tuple[NodeKey, str]) -> None:
+        self._dropped.pop(key).heard.set_result(None)
 
     async def _try(self, call: Call, wanted: Wanted) -> None:
         call.started = True
         values: dict[str, bytes] = {}
         signal: Signal
         try:
+            if call.stopped():
+                raise asyncio.CancelledError
             result = await self._work(call, wanted)
             output = self._shared.encode(call, self._host.run, result, values, what=f"The output of step {call.step!r}")
             signal = StepSucceeded(**_name(call), output=output, usage=call.usage)
@@ -191,8 +231,9 @@ class RunSteps:
         self._shared.invoker.ended(call)
         if wanted.trying is call and not call.abandoned:
             wanted.trying = None
+            self.end(call)
             if (stream := call.root.stream) is not None:
-                stream.flush()
+                stream.finish((call.step, call.step_attempt))
             self._host.keep(values)
             self._host.tell(signal)
 

@@ -28,6 +28,8 @@ FIELDS_BYTES: Final = 4_096
 
 Source: TypeAlias = tuple[str | None, int]
 """The step that shows something and its try, or none."""
+ITSELF: Final[Source] = (None, 0)
+"""The attempt and none of its steps."""
 
 
 class AttemptStream:
@@ -55,30 +57,34 @@ class AttemptStream:
         self._began = self._told_mark = self._loop.time()
         self._lock = threading.Lock()
         self._reports: list[Report] = []
-        self._texts: list[str] = []
-        """The pieces of the chunk that is being put together."""
-        self._source: Source = (None, 0)
+        self._texts: dict[Source, list[str]] = {}
+        """The pieces of the chunks that are being put together."""
         self._pending = 0
+        """How many characters they have."""
+        self._lost = False
+        """Whether something was left out."""
+        self._cut = False
+        """Whether that has been told."""
         self._mark: Mark | None = None
         self._last_mark = Mark()
         self._handle: asyncio.TimerHandle | None = None
         self._mark_handle: asyncio.TimerHandle | None = None
         """Tells progress that had to wait longer than the rest."""
-        self._asked = False
+        self._asked = self._asked_urgently = False
         self._closed = False
 
-    def emit(self, text: str, source: Source = (None, 0)) -> None:
+    def emit(self, text: str, source: Source = ITSELF) -> None:
         """Add text that was streamed."""
         with self._lock:
-            # Of what is more than is kept, only that it is more will be told.
-            if self._closed or self._bytes_left <= 0 or self._pending > self._bytes_left:
+            if self._closed or self._lost:
                 return
-            if source != self._source:
-                self._end_chunk()
-                self._source = source
-            self._texts.append(text)
-            self._pending += len(text)
-            urgent = self._pending >= FLUSH_BYTES
+            # Of what is more than is kept, only that it is more will be told.
+            if self._pending > self._bytes_left:
+                self._lost = True
+            else:
+                self._texts.setdefault(source, []).append(text)
+                self._pending += len(text)
+            urgent = self._lost or self._pending >= FLUSH_BYTES
         self._ask(urgent=urgent)
 
     def log(self, level: LogLevel, message: str, fields: Mapping[str, Json], step: str | None = None) -> None:
@@ -90,7 +96,7 @@ class AttemptStream:
             self._lines_left -= 1
             if not self._lines_left:
                 line = msgspec.structs.replace(line, truncated=True)
-            self._end_chunk()
+            self._end_chunks()
             self._reports.append(line)
         self._ask(urgent=False)
 
@@ -104,10 +110,31 @@ class AttemptStream:
             )
         self._ask(urgent=False)
 
-    def flush(self) -> None:
-        """Tell everything that was shown so far, on the loop; what may be the beginning of a secret, too."""
+    def show(self) -> None:
+        """Tell what was shown so far, on the loop, but for what may be the beginning of a secret."""
         with self._lock:
-            self._end_chunk()
+            self._end_chunks()
+            reports = self._take(all_of_it=True)
+        if reports:
+            self._tell(reports)
+
+    def finish(self, source: Source) -> None:
+        """Tell all that a step has streamed, on the loop: it has ended."""
+        with self._lock:
+            self._end_chunks(source)
+            reports = self._take(all_of_it=False)
+        if reports:
+            self._tell(reports)
+
+    def forget(self, source: Source) -> None:
+        """Leave out what a try of a step has streamed and was not told: it is void."""
+        with self._lock:
+            self._pending -= sum(map(len, self._texts.pop(source, ())))
+
+    def flush(self) -> None:
+        """Tell everything that was shown so far, on the loop: the attempt has ended."""
+        with self._lock:
+            self._end_chunks(*self._texts)
             reports = self._take(all_of_it=True)
         if reports:
             self._tell(reports)
@@ -116,7 +143,7 @@ class AttemptStream:
         """Take nothing more."""
         with self._lock:
             self._closed = True
-            self._reports, self._texts, self._mark = [], [], None
+            self._reports, self._texts, self._mark = [], {}, None
         for handle in (self._handle, self._mark_handle):
             if handle is not None:
                 handle.cancel()
@@ -125,9 +152,9 @@ class AttemptStream:
 
     def _ask(self, *, urgent: bool) -> None:
         """See to it that it is told soon. There is no need if somebody has."""
-        if self._asked and not urgent:
+        if self._asked_urgently or (self._asked and not urgent):
             return
-        self._asked = True
+        self._asked, self._asked_urgently = True, urgent
         if self._is_here():
             self._schedule(urgent)
             return
@@ -159,8 +186,8 @@ class AttemptStream:
     def _due(self) -> None:
         self._handle = None
         with self._lock:
-            self._asked = False
-            self._show_text()
+            self._asked = self._asked_urgently = False
+            self._end_chunks()
             reports = self._take(all_of_it=False)
             waits = self._mark is not None
         if reports:
@@ -189,34 +216,33 @@ class AttemptStream:
 
     # What is told
 
-    def _show_text(self) -> None:
-        """Make a chunk of the text so far, without what may be the beginning of a secret."""
+    def _end_chunks(self, *ended: Source) -> None:
+        """Make chunks of the texts so far; of those that go on, without what may be the beginning of a secret."""
         redactor = self._redactor()
-        if not redactor:
-            self._end_chunk()
+        texts, self._texts, self._pending = self._texts, {}, 0
+        for source, pieces in texts.items():
+            text, kept = "".join(pieces), ""
+            if redactor:
+                text, kept = (redactor.hide(text), "") if source in ended else redactor.hide_start(text)
+            if kept:
+                self._texts[source] = [kept]
+                self._pending += len(kept)
+            self._add_chunks(text, source)
+        if self._lost and not self._cut:
+            # It is of no step: what a step has shown may become void, and that something was cut may not.
+            self._reports.append(Chunk("", *ITSELF, True))
+            self._cut = True
+
+    def _add_chunks(self, text: str, source: Source) -> None:
+        if self._cut or not text:
             return
-        shown, kept = redactor.hide_start("".join(self._texts))
-        self._texts, self._pending = ([kept] if kept else []), 0
-        self._add_chunks(shown)
-
-    def _end_chunk(self) -> None:
-        """Make a chunk of all the text so far."""
-        if self._texts:
-            text = self._shown("".join(self._texts))
-            self._texts, self._pending = [], 0
-            self._add_chunks(text)
-
-    def _add_chunks(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
         left = max(0, min(self._bytes_left, self._room()))
-        truncated = len(data) > left
+        self._lost = self._lost or len(data) > left
+        self._bytes_left -= min(len(data), left)
         text = data[:left].decode("utf-8", "ignore")
-        self._bytes_left = 0 if truncated else self._bytes_left - len(data)
-        pieces = [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
-        if truncated and not pieces:
-            pieces = [""]
-        for number, piece in enumerate(pieces, 1):
-            self._reports.append(Chunk(piece, *self._source, truncated and number == len(pieces)))
+        for start in range(0, len(text), CHUNK_CHARACTERS):
+            self._reports.append(Chunk(text[start : start + CHUNK_CHARACTERS], *source))
 
     def _shown(self, text: str) -> str:
         redactor = self._redactor()
