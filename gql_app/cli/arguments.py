@@ -14,6 +14,7 @@ from gql_app.cli.options import (
     add_id,
     add_input,
     add_json,
+    add_shown,
     add_token,
     add_tools,
     add_url,
@@ -84,9 +85,10 @@ def _run(commands: Commands) -> None:
         more="The output goes to standard output as JSON,\n"
         "how it goes to standard error. Ctrl-C stops the run, twice leaves at once.",
     )
-    parser.usage = "gql-app run [-h] FILE [--input JSON|@FILE] [--tools MODULE ...]"
+    parser.usage = "gql-app run [-h] FILE [--input JSON|@FILE] [--only TOPIC,…] [--node ID] [--tools MODULE ...]"
     add_file(parser, optional=True)
     add_input(parser)
+    add_shown(parser)
     add_tools(parser)
 
 
@@ -131,6 +133,7 @@ def _watch(commands: Commands) -> None:
         "watch",
         "show a run on a server until it has ended",
         "gql-app watch 019c0000-0000-7000-8000-000000000001",
+        "gql-app watch 019c0000-0000-7000-8000-000000000001 --only output --node report",
         more="A lost connection is made again,\nand nothing is missed. Ctrl-C ends the watching, not the run.",
     )
     add_id(parser)
@@ -142,6 +145,7 @@ def _watch(commands: Commands) -> None:
         metavar="SEQUENCE",
         help="only what happened after this event (default 0)",
     )
+    add_shown(parser)
 
 
 def _list(commands: Commands) -> None:

@@ -1,13 +1,13 @@
 """What a view shows of a run: all that is known of it, node by node, wherever it runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
-from gql_app.cli.facts import node_of
-from gql_app.client import NodeRun, WorkflowRun
+from gql_app.cli.facts import node_of, usage_of
+from gql_app.client import NodeRun, Usage, WorkflowRun
 from gql_app.core import run
 
 
@@ -34,6 +34,11 @@ class Board(Protocol):
         """When it ended."""
         ...
 
+    @property
+    def usage(self) -> Usage | None:
+        """What language models were used for."""
+        ...
+
     def statuses(self) -> list[str]:
         """Tell where each node stands, in the order of the document."""
         ...
@@ -46,36 +51,40 @@ class Board(Protocol):
 class LocalBoard:
     """A run in this process."""
 
-    def __init__(self, shown: run.WorkflowRun) -> None:
+    def __init__(self, shown: run.WorkflowRun, only: Sequence[str] | None = None) -> None:
         self._run = shown
+        self._nodes = [node for node in shown.nodes if only is None or node.key.id in only]
         self.name = shown.plan.name
         self.status: str = shown.status
         self.started_at = shown.started_at
         self.finished_at = shown.finished_at
+        self.usage = usage_of(shown.usage)
 
     def statuses(self) -> list[str]:
         """Tell where each node stands, in the order of the document."""
-        return [node.status for node in self._run.nodes]
+        return [node.status for node in self._nodes]
 
     def node(self, index: int) -> NodeRun:
         """Tell everything about a node."""
-        return node_of(self._run, self._run.nodes[index])
+        return node_of(self._run, self._nodes[index])
 
 
 class RemoteBoard:
     """A run on a server: as it was read, and changed by every update since."""
 
-    def __init__(self, read: WorkflowRun) -> None:
+    def __init__(self, read: WorkflowRun, only: Sequence[str] | None = None) -> None:
         self._nodes = {node.id: node for node in read.nodes}
-        self._order = [node.id for node in read.nodes]
+        self._order = [node.id for node in read.nodes if only is None or node.id in only]
         self.name = read.name
         self.status = read.status
         self.started_at = read.started_at
         self.finished_at = read.finished_at
+        self.usage = read.usage
 
     def update(self, run: WorkflowRun, changed: Iterable[NodeRun]) -> None:
         """Let what an update tells be so."""
         self.status = run.status
+        self.usage = run.usage
         for node in changed:
             if node.id not in self._nodes:
                 self._order.append(node.id)

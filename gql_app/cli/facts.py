@@ -1,13 +1,20 @@
 """Tells of a run in this process what a client would be told of one on a server."""
 
-from gql_app.client import Failure, NodeRun, Problem, RunEvent, WaitingOn, WorkflowRun
+from typing import Final
+
+import msgspec
+
+from gql_app.client import Failure, NodeProgress, NodeRun, Problem, RunEvent, Usage, WaitingOn, WorkflowRun
 from gql_app.core import errors, events, run
 from gql_app.core.ids import NodeKey
+from gql_app.core.values import NULL, Json, Value
+
+PREVIEW: Final = 200
 
 
-def event_of(event: events.RunEvent) -> RunEvent:
-    """Tell what happened."""
-    limit, name = (event.limit, event.name) if isinstance(event, events.NodeQueued) else (None, None)
+def event_of(whole: run.WorkflowRun, event: events.RunEvent) -> RunEvent:
+    """Tell what happened in a run, which is as it was then or later."""
+    limit, name = _limit(event)
     node: NodeKey | None = getattr(event, "node", None)
     cause: NodeKey | None = getattr(event, "cause", None)
     error: events.Failure | None = getattr(event, "error", None)
@@ -25,6 +32,20 @@ def event_of(event: events.RunEvent) -> RunEvent:
         limit_name=name,
         outcome=getattr(event, "outcome", None),
         cause=str(cause) if cause is not None else None,
+        **_shown(event),
+        **_step(whole, event),
+    )
+
+
+def usage_of(usage: events.Usage | None) -> Usage | None:
+    """Tell what language models were used for."""
+    if usage is None:
+        return None
+    return Usage(
+        requests=usage.requests,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=usage.cost_usd,
     )
 
 
@@ -46,6 +67,8 @@ def node_of(whole: run.WorkflowRun, node: run.NodeRun) -> NodeRun:
         retry_state=node.retry_state,
         error=failure_of(error),
         waiting_on=_waiting_on(whole, node),
+        progress=_progress(node.progress),
+        usage=usage_of(node.usage),
     )
 
 
@@ -90,3 +113,61 @@ def _waiting_on(whole: run.WorkflowRun, node: run.NodeRun) -> WaitingOn | None:
             return WaitingOn(kind="WaitingOnSlot", limit=wait.limit, since=wait.since, tool=wait.tool, name=wait.name)
         case None:
             return None
+
+
+def _limit(event: events.RunEvent) -> tuple[str | None, str | None]:
+    """Tell what something has to wait for, and whose limit that is."""
+    return (event.limit, event.name) if isinstance(event, events.NodeQueued | events.StepQueued) else (None, None)
+
+
+def _progress(progress: run.Progress | None) -> NodeProgress | None:
+    return None if progress is None else NodeProgress(fraction=progress.fraction, message=progress.message)
+
+
+def _shown(event: events.RunEvent) -> dict[str, Json]:
+    """Tell what an attempt has shown."""
+    match event:
+        case events.NodeOutputChunk():
+            return {"text": event.text, "within_step": event.step, "truncated": event.truncated}
+        case events.NodeLog():
+            fields = msgspec.json.decode(event.fields)
+            return {
+                "level": event.level,
+                "message": event.message,
+                "fields": fields,
+                "within_step": event.step,
+                "truncated": event.truncated,
+            }
+        case events.NodeProgress():
+            return {"fraction": event.fraction, "message": event.message}
+        case _:
+            return {}
+
+
+def _step(whole: run.WorkflowRun, event: events.RunEvent) -> dict[str, Json]:
+    """Tell which step an event is about, and what it says of it."""
+    if not isinstance(event, events.StepQueued | events.StepStarted | events.StepFailed | events.StepCompleted):
+        return {}
+    step = whole.step(event.node, event.step)
+    assert step is not None
+    request = step.request
+    told: dict[str, Json] = {"step_id": event.step, "step_kind": request.kind, "step_name": request.name}
+    if isinstance(event, events.StepStarted):
+        told["input_preview"] = _preview(request.input)
+    elif isinstance(event, events.StepCompleted):
+        told["output_preview"] = _preview(event.output)
+    if not isinstance(event, events.StepQueued):
+        told["step_attempt"] = event.step_attempt
+    if isinstance(event, events.StepFailed | events.StepCompleted):
+        told["usage"] = usage_of(event.usage)
+    return told
+
+
+def _preview(value: Value) -> str | None:
+    """Write the beginning of a value; of one that is stored elsewhere only how big it is."""
+    if value == NULL:
+        return None
+    if not value.inline:
+        return f"({value.size:,} bytes)"
+    text = bytes(value.json).decode()
+    return text if len(text) <= PREVIEW else f"{text[: PREVIEW - 1]}…"

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from gql_app.cli.activity import SHOWN_KINDS, describe_activity
+from gql_app.cli.streamed import Streamed
 from gql_app.cli.words import (
     SKIPPED,
     add_sentence,
@@ -36,17 +38,24 @@ _EVENTS: Final = {
 
 
 class Narrator:
-    """Puts one event after the other into words. It remembers the last error told of each node, and of the run."""
+    """Puts one event after the other into words, but for streamed text.
+
+    It remembers the last error told of each node, and of the run, and what became void.
+    """
 
     def __init__(self) -> None:
         self._told: dict[str | None, str] = {}
+        self._streamed = Streamed()
 
     def describe(self, event: RunEvent) -> str:
         """Say what happened, in one line."""
+        void = self._streamed.tell(event)
         line = _what(event) + self._why(event)
+        if void:
+            line = add_sentence(line, "what it wrote is void")
         if event.retry_at:
             delay = describe_delay(seconds_to(event.retry_at, event.at))
-            return add_sentence(line, f"next attempt {delay}")
+            return add_sentence(line, f"next {'attempt' if event.step_id is None else 'try'} {delay}")
         return line
 
     def _why(self, event: RunEvent) -> str:
@@ -63,6 +72,11 @@ class Narrator:
 
 
 def _what(event: RunEvent) -> str:
+    if event.kind in SHOWN_KINDS:
+        what = describe_activity(event)
+        if event.limit:
+            return f"{what} waits for a slot {describe_limit(event.limit, event.limit_name)}"
+        return f"{what} ({event.retry_state})" if event.retry_state else what
     what = _EVENTS.get(event.kind, event.kind)
     if event.kind == "NodeQueued" and event.limit:
         return f"waits for a slot {describe_limit(event.limit, event.limit_name)}"

@@ -2,12 +2,28 @@
 
 import argparse
 import os
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+TOPICS: Final = ("status", "output", "log", "progress")
+
+
+class WhatToShow(NamedTuple):
+    """What is shown of a run that goes on: these topics and nodes, or all."""
+
+    only: Sequence[str] | None = None
+    nodes: Sequence[str] | None = None
+
+    @property
+    def table(self) -> bool:
+        """Whether enough is known to draw all nodes and where they stand."""
+        return self.only is None or "STATUS" in self.only
+
+
+EVERYTHING: Final = WhatToShow()
 
 
 def add_command(commands: Commands, name: str, summary: str, *examples: str, more: str = "") -> argparse.ArgumentParser:
@@ -69,6 +85,33 @@ def add_token(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add the choice to have JSON."""
     parser.add_argument("--json", action="store_true", help="write JSON")
+
+
+def add_shown(parser: argparse.ArgumentParser) -> None:
+    """Add what is shown of a run that goes on."""
+    parser.add_argument(
+        "--only",
+        metavar="TOPIC,…",
+        type=_topics,
+        action="extend",
+        help=f"show only this: {', '.join(TOPICS)}",
+    )
+    parser.add_argument(
+        "--node", metavar="ID", action="append", help="show only what this node does; may be given several times"
+    )
+
+
+def what_to_show(options: argparse.Namespace) -> WhatToShow:
+    """Tell what was asked to be shown."""
+    return WhatToShow(only=options.only, nodes=options.node)
+
+
+def _topics(text: str) -> list[str]:
+    topics = [topic.strip().lower() for topic in text.split(",")]
+    for topic in topics:
+        if topic not in TOPICS:
+            raise argparse.ArgumentTypeError(f"{topic!r} is none of {', '.join(TOPICS)}")
+    return [topic.upper() for topic in topics]
 
 
 def natural(lowest: int) -> Callable[[str], int]:

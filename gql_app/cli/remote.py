@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from gql_app.cli.board import RemoteBoard
 from gql_app.cli.failures import CommandError, ExitCode
+from gql_app.cli.options import WhatToShow
 from gql_app.cli.output import say, tell, to_json
 from gql_app.cli.view import make_view
 from gql_app.cli.words import add_sentence, describe_delay, describe_end
@@ -32,11 +33,12 @@ async def connected(options: argparse.Namespace) -> AsyncIterator[WorkflowClient
         raise CommandError(str(error)) from None
 
 
-async def follow(client: WorkflowClient, run_id: str, after: int) -> int:
+async def follow(client: WorkflowClient, run_id: str, after: int, shown: WhatToShow) -> int:
     """Show a run until it has ended and write its output; tell the exit code."""
-    board = RemoteBoard(await client.get(run_id))
-    with make_view() as view:
-        async with aclosing(client.watch(run_id, after=after, lost=_tell_loss)) as updates:
+    board = RemoteBoard(await client.get(run_id), shown.nodes)
+    with make_view(table=shown.table) as view:
+        watching = client.watch(run_id, after=after, only=shown.only, nodes=shown.nodes, lost=_tell_loss)
+        async with aclosing(watching) as updates:
             async for update in updates:
                 board.update(update.workflow, update.changed_nodes)
                 view.show(board, update.events)

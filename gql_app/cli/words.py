@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from gql_app.cli.activity import describe_progress
 from gql_app.cli.output import clean
 from gql_app.client import Failure, NodeRun, Problem, WaitingOn, WorkflowRun
 
@@ -47,7 +48,7 @@ def describe_state(node: NodeRun, now: datetime) -> str:
     if node.error:
         state = f" ({node.retry_state})" if node.retry_state else ""
         return describe_failure(node.error) + state
-    return ""
+    return describe_progress(node.progress, bar=True) if node.progress is not None else ""
 
 
 def describe_end(run: WorkflowRun) -> list[str]:

@@ -17,7 +17,16 @@ from gql_app.client.errors import (
     RunNotFoundError,
     ServerOverloadedError,
 )
-from gql_app.client.models import NodeDetails, RunPage, Tool, WorkflowPlan, WorkflowRun, WorkflowUpdate
+from gql_app.client.models import (
+    NodeDetails,
+    NodeRun,
+    RunPage,
+    StreamedOutput,
+    Tool,
+    WorkflowPlan,
+    WorkflowRun,
+    WorkflowUpdate,
+)
 from gql_app.client.results import convert, read_result
 from gql_app.core.values import Json
 
@@ -147,16 +156,36 @@ class WorkflowClient:
         data = await self._execute("ListTools", {})
         return convert(data.get("tools"), tuple[Tool, ...], self.url)
 
+    async def output_so_far(self, run_id: str, node_id: str) -> StreamedOutput:
+        """Tell what a node's latest attempt has streamed so far: watch from its `sequence` on for what follows.
+
+        Raises `RunNotFoundError`, and `RefusedError` with the code NODE_NOT_FOUND.
+        """
+        run = await self._read("OutputSoFar", {"id": run_id, "node": node_id})
+        if run.get("node") is None:
+            raise RefusedError(f"Run {run_id} has no node {node_id!r}.", "NODE_NOT_FOUND")
+        node = convert(run["node"], NodeRun, self.url)
+        text, truncated = node.output_so_far or "", node.output_truncated
+        return StreamedOutput(sequence=run["sequence"], attempt=node.attempt, text=text, truncated=truncated)
+
     async def watch(
-        self, run_id: str, *, after: int | None = None, lost: Callable[[str, float], None] = _tell_nobody
+        self,
+        run_id: str,
+        *,
+        after: int | None = None,
+        only: Sequence[str] | None = None,
+        nodes: Sequence[str] | None = None,
+        lost: Callable[[str, float], None] = _tell_nobody,
     ) -> AsyncGenerator[WorkflowUpdate, None]:
         """Tell everything that happens in a run after the sequence `after`, once and in order, to the run's end.
+
+        `only` leaves out what is not about these topics (STATUS, OUTPUT, LOG, PROGRESS), `nodes` what other nodes do.
 
         Without `after`, the first update is the state now. A connection that is lost is made again and goes on where it
         was; `lost` is told why and after how many seconds. Raises `ConnectionFailedError` if that does not help, and at
         once if there was no connection to begin with; `RunNotFoundError` and `RunRemovedError` if there is no such run.
         """
-        place = _Place(after)
+        place = _Place(after, only, nodes)
         failures = 0
         while True:
             try:
@@ -175,12 +204,16 @@ class WorkflowClient:
             except ServerOverloadedError as error:
                 reason, delay = str(error), error.retry_after_seconds
             failures += 1
-            if failures > self._backoff.maximum_attempts:
-                message = f"{reason.removesuffix('.')}; {self._backoff.maximum_attempts} attempts to come back failed."
-                raise ConnectionFailedError(self.url, message)
-            delay = max(delay, self._backoff.delay(failures, random.random()))
+            delay = max(delay, self._delay(failures, reason))
             lost(reason, delay)
             await asyncio.sleep(delay)
+
+    def _delay(self, failures: int, reason: str) -> float:
+        """Tell when to come back after so many failures. Raises `ConnectionFailedError` if they are too many."""
+        if failures > self._backoff.maximum_attempts:
+            message = f"{reason.removesuffix('.')}; {self._backoff.maximum_attempts} attempts to come back failed."
+            raise ConnectionFailedError(self.url, message)
+        return self._backoff.delay(failures, random.random())
 
     async def _execute(self, operation: str, variables: Json) -> Json:
         if self._transport is None:
@@ -203,7 +236,7 @@ class WorkflowClient:
         """Watch over one connection, without what was told over those before."""
         from gql_app.client.subscription import subscribe  # noqa: PLC0415 (as in `_execute`)
 
-        variables = {"id": run_id, "after": place.sequence}
+        variables = {"id": run_id, "after": place.sequence, "only": place.only, "nodes": place.nodes}
         async with aclosing(subscribe(self._address, self._token, "WorkflowUpdates", variables)) as results:
             async for data in results:
                 place.connected = True
@@ -225,10 +258,12 @@ class WorkflowClient:
 
 
 class _Place:
-    """How far a run has been watched."""
+    """How far a run has been watched, and what of it."""
 
-    def __init__(self, sequence: int | None) -> None:
+    def __init__(self, sequence: int | None, only: Sequence[str] | None, nodes: Sequence[str] | None) -> None:
         self.sequence = sequence
+        self.only = None if only is None else list(only)
+        self.nodes = None if nodes is None else list(nodes)
         self.connected = False
         self.ended = False
 

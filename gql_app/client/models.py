@@ -45,6 +45,46 @@ class WaitingOn(Model, frozen=True, kw_only=True):
     name: str | None = None
 
 
+class Usage(Model, frozen=True, kw_only=True):
+    """What language models were used for; `cost_usd` is None where no price is known."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class Budget(Model, frozen=True, kw_only=True):
+    """What a run may use of language models; None is no limit."""
+
+    tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class NodeProgress(Model, frozen=True, kw_only=True):
+    """How far an attempt says that it has come."""
+
+    fraction: float | None = None
+    message: str = ""
+
+
+class Step(Model, frozen=True, kw_only=True):
+    """A step of a node's attempts: a request to a model, or a call of a tool."""
+
+    id: str
+    status: str
+    kind: str = ""
+    name: str = ""
+    attempt: int = 0
+    maximum_attempts: int = 1
+    duration_seconds: float | None = None
+    error: Failure | None = None
+    retry_state: str | None = None
+    input_preview: str | None = None
+    waiting_on: WaitingOn | None = None
+    usage: Usage | None = None
+
+
 class NodeRun(Model, frozen=True, kw_only=True):
     """A node of a run."""
 
@@ -61,6 +101,13 @@ class NodeRun(Model, frozen=True, kw_only=True):
     retry_state: str | None = None
     error: Failure | None = None
     waiting_on: WaitingOn | None = None
+    progress: NodeProgress | None = None
+    usage: Usage | None = None
+    step_count: int = 0
+    steps: tuple[Step, ...] = ()
+    """The latest ones."""
+    output_so_far: str | None = None
+    output_truncated: bool = False
 
 
 class Attempt(Model, frozen=True, kw_only=True):
@@ -83,7 +130,7 @@ class NodeDetails(NodeRun, frozen=True, kw_only=True):
 
 
 class Progress(Model, frozen=True, kw_only=True):
-    """How many nodes a run has, and how many of them have ended."""
+    """How many nodes a run has, how many of them have ended, and how much of them all is done."""
 
     total: int
     completed: int
@@ -108,6 +155,8 @@ class WorkflowRun(Model, frozen=True, kw_only=True):
     progress: Progress | None = None
     output: Json = None
     error: Failure | None = None
+    usage: Usage | None = None
+    budget: Budget | None = None
     nodes: tuple[NodeRun, ...] = ()
 
     @property
@@ -135,9 +184,27 @@ class RunEvent(Model, frozen=True, kw_only=True):
     cause: str | None = None
     stop_error: Failure | None = None
     lost_reason: str | None = None
+    text: str = ""
+    """What a NodeOutputChunk streamed."""
+    within_step: str | None = None
+    truncated: bool = False
+    level: str | None = None
+    message: str = ""
+    fields: dict[str, Json] = {}
+    fraction: float | None = None
+    step_id: str | None = None
+    step_kind: str | None = msgspec.field(name="kind", default=None)
+    step_name: str = msgspec.field(name="name", default="")
+    step_attempt: int = 0
+    step_retry_state: str | None = None
+    input_preview: str | None = None
+    output_preview: str | None = None
+    usage: Usage | None = None
 
     def __post_init__(self) -> None:
-        """Take `error` and `reason` from the names they have where GraphQL does not let them have these."""
+        """Take what has another name where GraphQL does not let it have its own."""
+        if self.retry_state is None and self.step_retry_state is not None:
+            msgspec.structs.force_setattr(self, "retry_state", self.step_retry_state)
         if self.error is None and self.stop_error is not None:
             msgspec.structs.force_setattr(self, "error", self.stop_error)
         if self.reason is None and self.lost_reason is not None:
@@ -151,6 +218,16 @@ class WorkflowUpdate(Model, frozen=True, kw_only=True):
     events: tuple[RunEvent, ...] = ()
     changed_nodes: tuple[NodeRun, ...] = ()
     workflow: WorkflowRun
+
+
+class StreamedOutput(Model, frozen=True, kw_only=True):
+    """What a node's latest attempt has streamed up to the run's `sequence`; what follows is told after it."""
+
+    sequence: int
+    attempt: int
+    text: str
+    truncated: bool = False
+    """Whether more was streamed than is kept."""
 
 
 class RunPage(Model, frozen=True, kw_only=True):

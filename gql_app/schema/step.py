@@ -15,7 +15,7 @@ from gql_app.schema.context import Info
 from gql_app.schema.enums import RetryState, SlotLimit, StepKind, StepStatus
 from gql_app.schema.failure import Failure
 from gql_app.schema.usage import Usage
-from gql_app.schema.values import Pointer, read_value
+from gql_app.schema.values import Pointer, PreviewLength, preview_value, read_value
 from gql_app.schema.waiting import WaitingOn, WaitingOnRetry, WaitingOnSlot, seconds_between
 
 DEFAULT_STEPS: Final = 20
@@ -131,9 +131,19 @@ class Step:
         return read_value(info, self.run, self.step.request.input, pointer)
 
     @strawberry.field
+    async def input_preview(self, info: Info, length: PreviewLength = 200) -> str | None:
+        """The beginning of `input`, written as JSON, to be shown in a line; null for a step that is handed nothing."""
+        return await preview_value(info, self.run, self.step.request.input, length)
+
+    @strawberry.field
     def output(self, info: Info, pointer: Pointer = None) -> JSON | None:
         """What came of it: the tool's output, or the model's response. Null unless it is COMPLETED."""
         return read_value(info, self.run, self.step.output, pointer)
+
+    @strawberry.field
+    async def output_preview(self, info: Info, length: PreviewLength = 200) -> str | None:
+        """The beginning of `output`, written as JSON, to be shown in a line. Null unless it is COMPLETED."""
+        return await preview_value(info, self.run, self.step.output, length)
 
 
 def select_steps(

@@ -12,7 +12,7 @@ from gql_app.schema.enums import LogLevel, RetryState, SlotLimit, StepKind
 from gql_app.schema.event import AttemptEvent
 from gql_app.schema.failure import Failure
 from gql_app.schema.usage import Usage
-from gql_app.schema.values import Pointer, read_value
+from gql_app.schema.values import Pointer, PreviewLength, preview_value, read_value
 
 
 @strawberry.type
@@ -74,6 +74,11 @@ class StepStarted(StepEvent):
         """What the step is handed: the arguments of a tool, or what is new to a model."""
         return read_value(info, self.run, self.value, pointer)
 
+    @strawberry.field
+    async def input_preview(self, info: Info, length: PreviewLength = 200) -> str | None:
+        """The beginning of `input`, written as JSON, to be shown in a line; null for a step that is handed nothing."""
+        return await preview_value(info, self.run, self.value, length)
+
 
 @strawberry.type
 class StepFailed(StepEvent):
@@ -99,3 +104,8 @@ class StepCompleted(StepEvent):
     def output(self, info: Info, pointer: Pointer = None) -> JSON | None:
         """What came of it: the tool's output, or the model's response."""
         return read_value(info, self.run, self.value, pointer)
+
+    @strawberry.field
+    async def output_preview(self, info: Info, length: PreviewLength = 200) -> str | None:
+        """The beginning of `output`, written as JSON, to be shown in a line; null for an output that is null."""
+        return await preview_value(info, self.run, self.value, length)

@@ -3,13 +3,14 @@
 import io
 
 import pytest
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from gql_app.cli.board import LocalBoard
 from gql_app.cli.facts import event_of, node_of, run_of
 from gql_app.cli.frame import choose, draw, summarize
 from gql_app.cli.narration import Narrator
 from gql_app.cli.output import clean
+from gql_app.cli.shown import Shown
 from gql_app.cli.view import PlainView
 from gql_app.cli.words import (
     add_sentence,
@@ -27,16 +28,16 @@ from gql_app.testing.virtual_time import NOON
 from tests.support.builders import ONCE, Story, node
 
 
-def frame(story: Story, *, height: int = 24, width: int = 100) -> list[str]:
+def frame(story: Story, *, height: int = 24, width: int = 100, activity: Shown | None = None) -> list[str]:
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None)
-    console.print(draw(LocalBoard(story.run), story.now, height))
+    console.print(draw(LocalBoard(story.run), story.now, ConsoleDimensions(width, height), activity or Shown()))
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
 def narrated(story: Story) -> list[str]:
     narrator = Narrator()
-    return [narrator.describe(event_of(event)) for event in story.log]
+    return [narrator.describe(event_of(story.run, event)) for event in story.log]
 
 
 def test_a_frame_tells_status_attempt_time_and_why_each_node_waits() -> None:
@@ -90,7 +91,7 @@ def test_a_line_tells_when_where_and_what_for_every_event() -> None:
     stream = io.StringIO()
 
     with PlainView(stream) as view:
-        view.show(LocalBoard(story.run), [event_of(event) for event in story.log])
+        view.show(LocalBoard(story.run), [event_of(story.run, event) for event in story.log])
 
     assert stream.getvalue().splitlines() == [
         "12:00:00.000Z  (test)            submitted",

@@ -14,6 +14,7 @@ from gql_app.cli.documents import read_document, read_input
 from gql_app.cli.facts import event_of, problem_of, run_of
 from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.interruption import Interruption
+from gql_app.cli.options import WhatToShow, what_to_show
 from gql_app.cli.output import reserved_stdout, tell, to_json
 from gql_app.cli.settings import load_settings
 from gql_app.cli.view import make_view
@@ -23,6 +24,7 @@ from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
 from gql_app.core.planning import ABSENT
 from gql_app.core.run import RunStatus, WorkflowRun
 from gql_app.core.values import Json
+from gql_app.service import UpdateTopic
 from gql_app.settings import Settings
 from gql_app.telemetry.logs import logged
 from gql_app.web.loop import run as run_loop
@@ -36,15 +38,15 @@ def main(options: argparse.Namespace) -> int:
     given = ABSENT if given is msgspec.UNSET else given
     settings = load_settings(tools=tuple(options.tools), store=MEMORY)
     with reserved_stdout() as result, logged(settings, sys.stderr):
-        return run_loop(_run(settings, document, given, result))
+        return run_loop(_run(settings, document, given, what_to_show(options), result))
 
 
-async def _run(settings: Settings, document: Json, given: Json, result: TextIO) -> int:
+async def _run(settings: Settings, document: Json, given: Json, shown: WhatToShow, result: TextIO) -> int:
     with Interruption().listening() as interruption:
         try:
             async with application(settings) as opened:
                 run = await opened.service.submit(DEFAULT_NAMESPACE, document, input=given)
-                run = await _follow(opened, run.run_id, interruption)
+                run = await _follow(opened, run.run_id, interruption, shown)
                 if run.status is RunStatus.COMPLETED:
                     result.write(f"{to_json(await opened.service.value(run, run.output), result)}\n")
                     return ExitCode.OK
@@ -60,14 +62,17 @@ async def _run(settings: Settings, document: Json, given: Json, result: TextIO) 
         return interruption.code if stopped and interruption.code is not None else ExitCode.FAILED
 
 
-async def _follow(opened: Application, run_id: RunId, interruption: Interruption) -> WorkflowRun:
+async def _follow(opened: Application, run_id: RunId, interruption: Interruption, shown: WhatToShow) -> WorkflowRun:
     """Show a run until it has ended; give it as it is then."""
     stopper = asyncio.create_task(_stop_when_asked(opened, run_id, interruption))
     try:
-        with make_view() as view:
-            async with aclosing(opened.service.watch(DEFAULT_NAMESPACE, run_id, after=0)) as updates:
+        with make_view(table=shown.table) as view:
+            only = None if shown.only is None else [UpdateTopic(topic) for topic in shown.only]
+            watching = opened.service.watch(DEFAULT_NAMESPACE, run_id, after=0, only=only, nodes=shown.nodes)
+            async with aclosing(watching) as updates:
                 async for update in updates:
-                    view.show(LocalBoard(update.run), [event_of(event) for event in update.events])
+                    run = update.run
+                    view.show(LocalBoard(run, shown.nodes), [event_of(run, event) for event in update.events])
     finally:
         stopper.cancel()
     return await opened.service.get(DEFAULT_NAMESPACE, run_id)

@@ -1,17 +1,19 @@
 """`gql-app list`, `show`, `cancel`, `retry` and `delete`: what can be asked of the runs on a server."""
 
 import argparse
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from gql_app.cli.activity import describe_step, describe_usage, indent
 from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.output import clean, say, tell, to_json
 from gql_app.cli.remote import connected
 from gql_app.cli.table import align
-from gql_app.cli.words import describe_end, describe_problems, describe_state, format_seconds
-from gql_app.client import InvalidDocumentError, NodeRun, WorkflowClient, WorkflowRun
+from gql_app.cli.words import describe_end, describe_failure, describe_problems, describe_state, format_seconds
+from gql_app.client import Budget, InvalidDocumentError, NodeRun, WorkflowClient, WorkflowRun
 from gql_app.core.values import Json
 from gql_app.web.loop import run as run_loop
 
@@ -99,7 +101,10 @@ async def _show(options: argparse.Namespace) -> int:
         return ExitCode.OK
     say(f"{clean(run.name)}  {run.status}  {_took(run.duration_seconds)}".rstrip())
     now = run.updated_at if options.at is not None and run.updated_at is not None else datetime.now(UTC)
-    say(align([_row(node, now) for node in run.nodes]))
+    say(align([row for node in run.nodes for row in _rows(node, now)]))
+    if run.usage is not None:
+        budget = f" of {_budget(run.budget)}" if run.budget is not None else ""
+        say(f"used {describe_usage(run.usage)}{budget}")
     if run.error is not None:
         for line in describe_end(run)[:1]:
             say(line)
@@ -132,10 +137,26 @@ async def _delete(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _row(node: NodeRun, now: datetime) -> tuple[str, ...]:
+def _rows(node: NodeRun, now: datetime) -> Iterator[tuple[str, ...]]:
+    """Tell a node, and below it its latest steps."""
     attempts = f"{node.attempt}/{node.maximum_attempts}" if node.attempt else ""
-    state = describe_state(node, now)
-    return f"  {node.id}", node.status, attempts, _took(node.duration_seconds), state
+    used = describe_usage(node.usage) if node.usage is not None else ""
+    state = "  ".join(filter(None, (describe_state(node, now), used)))
+    yield f"  {node.id}", node.status, attempts, _took(node.duration_seconds), state
+    before = node.step_count - len(node.steps)
+    if before > 0:
+        yield f"    … {before} steps before", "", "", "", ""
+    for step in node.steps:
+        tries = f"{step.attempt}/{step.maximum_attempts}" if step.attempt else ""
+        used = f"  {describe_usage(step.usage)}" if step.usage is not None else ""
+        failed = f"  {describe_failure(step.error)}" if step.error is not None else ""
+        does = f"{describe_step(step)}{used}{failed}"
+        yield f"    {indent(step.id)}{clean(step.id, 40)}", step.status, tries, _took(step.duration_seconds), does
+
+
+def _budget(budget: Budget) -> str:
+    parts = [] if budget.tokens is None else [f"{budget.tokens:,} tokens"]
+    return " and ".join(parts if budget.cost_usd is None else [*parts, f"${budget.cost_usd:.4f}"]) or "any amount"
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import argparse
 from gql_app.cli.commands.watch import follow_until_interrupted
 from gql_app.cli.documents import read_document, read_input
 from gql_app.cli.failures import ExitCode
+from gql_app.cli.options import EVERYTHING
 from gql_app.cli.output import say, tell
 from gql_app.cli.remote import connected
 from gql_app.cli.words import describe_problems
@@ -25,7 +26,7 @@ async def _submit(options: argparse.Namespace, document: Json, given: Json) -> i
             run = await client.submit(document, input=given, idempotency_key=options.idempotency_key)
             if options.watch:
                 tell(f"Run {run.id} was submitted.")
-                return await follow_until_interrupted(client, run.id, after=0)
+                return await follow_until_interrupted(client, run.id, after=0, shown=EVERYTHING)
             say(run.id)
             return ExitCode.OK
     except InvalidDocumentError as error:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 
 from gql_app.cli.interruption import Interruption
+from gql_app.cli.options import WhatToShow, what_to_show
 from gql_app.cli.output import tell
 from gql_app.cli.remote import connected, follow
 from gql_app.client import WorkflowClient
@@ -17,13 +18,13 @@ def main(options: argparse.Namespace) -> int:
 
 async def _watch(options: argparse.Namespace) -> int:
     async with connected(options) as client:
-        return await follow_until_interrupted(client, options.id, after=options.after)
+        return await follow_until_interrupted(client, options.id, after=options.after, shown=what_to_show(options))
 
 
-async def follow_until_interrupted(client: WorkflowClient, run_id: str, *, after: int) -> int:
+async def follow_until_interrupted(client: WorkflowClient, run_id: str, *, after: int, shown: WhatToShow) -> int:
     """Follow a run until it has ended or somebody wants to go; the run goes on then."""
     with Interruption().listening() as interruption:
-        following = asyncio.create_task(follow(client, run_id, after))
+        following = asyncio.create_task(follow(client, run_id, after, shown))
         asked = asyncio.create_task(interruption.wait())
         try:
             await asyncio.wait([following, asked], return_when=asyncio.FIRST_COMPLETED)

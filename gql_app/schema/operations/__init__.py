@@ -10,6 +10,7 @@ NAMES: Final = (
     "GetOutputs",
     "ListWorkflows",
     "WorkflowUpdates",
+    "OutputSoFar",
     "CancelWorkflow",
     "RetryWorkflow",
     "DeleteWorkflow",
