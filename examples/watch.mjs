@@ -52,7 +52,9 @@ try {
 await client.dispose();
 process.exitCode = status === "COMPLETED" ? 0 : 1;
 
-function line({ __typename, sequence, nodeId, attempt, error }) {
-  const subject = [nodeId, attempt && `attempt ${attempt}`, error && `${error.type}: ${error.message}`];
+// With an attempt, or the try of a step, that failed, a program that shows the text drops what that one streamed.
+function line({ __typename, sequence, nodeId, attempt, error, text }) {
+  const told = error ? `${error.type}: ${error.message}` : text && JSON.stringify(text);
+  const subject = [nodeId, attempt && `attempt ${attempt}`, told];
   return `${String(sequence).padStart(4)}  ${[__typename, ...subject].filter(Boolean).join(" ")}`;
 }

@@ -103,10 +103,14 @@ def may_pass(error: Exception) -> bool:
 
 
 def line(event: Message) -> str:
-    """Write an event as a line: its sequence, what happened, and to what."""
+    """Write an event as a line: its sequence, what happened, to what, and the text that was streamed.
+
+    With an attempt, or the try of a step, that failed, a program that shows the text drops what that one streamed.
+    """
     subject = [event.get("nodeId"), f"attempt {event['attempt']}" if "attempt" in event else None]
     error = event.get("error")
-    words = [event["__typename"], *filter(None, subject), f"{error['type']}: {error['message']}" if error else ""]
+    told = f"{error['type']}: {error['message']}" if error else repr(event["text"]) if "text" in event else ""
+    words = [event["__typename"], *filter(None, subject), told]
     return f"{event['sequence']:>4}  {' '.join(words).rstrip()}"
 
 

@@ -236,7 +236,7 @@ class WorkflowClient:
         """Watch over one connection, without what was told over those before."""
         from gql_app.client.subscription import subscribe  # noqa: PLC0415 (as in `_execute`)
 
-        variables = {"id": run_id, "after": place.sequence, "only": place.only, "nodes": place.nodes}
+        variables = {"id": run_id, "after": place.sequence, **place.wanted}
         async with aclosing(subscribe(self._address, self._token, "WorkflowUpdates", variables)) as results:
             async for data in results:
                 place.connected = True
@@ -262,8 +262,8 @@ class _Place:
 
     def __init__(self, sequence: int | None, only: Sequence[str] | None, nodes: Sequence[str] | None) -> None:
         self.sequence = sequence
-        self.only = None if only is None else list(only)
-        self.nodes = None if nodes is None else list(nodes)
+        asked = {"only": only, "nodes": nodes}
+        self.wanted = {name: list(each) for name, each in asked.items() if each is not None}
         self.connected = False
         self.ended = False
 

@@ -22,6 +22,7 @@ from tests.support.gate import Gate, gated
 from tests.support.requirements import REPOSITORY, require_node, require_node_package
 from tests.support.server import LONGEST_WAIT, RunningServer, ThreadServer, live_server
 from tests.support.static_server import static_server
+from tests.support.streaming_tools import TOOLS
 
 EXAMPLES = REPOSITORY / "examples"
 DOCUMENTS = ["sample_workflow.json", *sorted(f"workflows/{path.name}" for path in EXAMPLES.glob("workflows/*.json"))]
@@ -240,6 +241,17 @@ def started(command: list[str], directory: Path) -> Iterator["subprocess.Popen[s
 
 def sequences(text: str) -> list[int]:
     return [int(number) for number in re.findall(r"^ *(\d+)  \w", text, re.MULTILINE)]
+
+
+@WATCHERS
+def test_a_watcher_tells_what_is_streamed(watcher: Watcher) -> None:
+    with live_server(tools=TOOLS) as server:
+        run_id = submit(server, document({"id": "a", "tool": "think", "retry": {"initialIntervalSeconds": 0.01}}))
+        ended = run_command(watcher(run_id, server.url))
+
+    assert ended.returncode == 0, ended.stderr
+    told = [line for line in ended.stdout.replace("'", '"').splitlines() if "NodeOutputChunk" in line]
+    assert [line.split('"')[1] for line in told] == ["thought 1. ", "thought 2. ", "Done."]
 
 
 @WATCHERS

@@ -18,6 +18,7 @@ from tests.support.gate import Gate, gated
 from tests.support.requirements import REPOSITORY, require_node_package, require_npm
 from tests.support.server import ThreadServer, live_server
 from tests.support.static_server import static_server
+from tests.support.streaming_tools import streaming
 from tests.support.tokens import add_key, bearer
 
 PACKAGES = [
@@ -62,7 +63,9 @@ def gate() -> Iterator[Gate]:
 
 @pytest.fixture
 def server(origin: str, gate: Gate) -> Iterator[ThreadServer]:
-    with live_server(Settings(allowed_origins=(origin,), shutdown_grace_seconds=0), tools=[gate.tool]) as running:
+    with live_server(
+        Settings(allowed_origins=(origin,), shutdown_grace_seconds=0), tools=[gate.tool, *streaming(gate)]
+    ) as running:
         yield running
         gate.open()
 
@@ -164,3 +167,15 @@ def test_a_token_is_taken_and_its_end_is_told(browser: Browser, origin: str, gat
         change_keys(keys, lambda _: [])
 
         expect_text(page.locator("#run"), "The service closed the connection.", "The API key has been revoked.")
+
+
+def test_text_is_shown_while_it_streams(page: Page, origin: str, server: ThreadServer, gate: Gate) -> None:
+    run_id = submit(server, document({"id": "a", "tool": "speak.at.gate", "retry": {"initialIntervalSeconds": 0.01}}))
+    visit(page, origin, server, run_id)
+
+    expect_text(page.locator("[data-text=a]"), "right so far")
+    expect_text(page.locator("[data-node=a]"), "RUNNING", "50 % half way")
+
+    gate.open()
+    expect_text(page.locator("[data-node=a]"), "COMPLETED")
+    expect(page.locator("[data-text=a]")).to_be_hidden()

@@ -14,6 +14,7 @@ from tests.support.gate import Gate, gated
 from tests.support.requirements import REPOSITORY
 from tests.support.server import ThreadServer, live_server
 from tests.support.static_server import static_server
+from tests.support.streaming_tools import streaming
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,9 @@ def gate() -> Iterator[Gate]:
 
 @pytest.fixture
 def server(origin: str, gate: Gate) -> Iterator[ThreadServer]:
-    with live_server(Settings(allowed_origins=(origin,), shutdown_grace_seconds=0), tools=[gate.tool]) as running:
+    with live_server(
+        Settings(allowed_origins=(origin,), shutdown_grace_seconds=0), tools=[gate.tool, *streaming(gate)]
+    ) as running:
         yield running
         gate.open()
 
@@ -96,3 +99,18 @@ def test_a_run_that_is_not_there_is_named(page: Page, origin: str, server: Threa
     visit(page, origin, server, run="nope")
 
     expect_text(page.locator("#connection"), "There is no run nope.")
+
+
+def test_text_is_shown_while_it_streams_and_no_more_once_what_streamed_it_has_failed(
+    page: Page, origin: str, server: ThreadServer, gate: Gate
+) -> None:
+    run_id = submit(server, document({"id": "a", "tool": "speak.at.gate", "retry": {"initialIntervalSeconds": 0.01}}))
+    visit(page, origin, server, run=run_id)
+
+    expect_text(page.locator("[data-text=a]"), "right so far")
+    expect_text(page.locator("[data-node=a]"), "RUNNING", "50 % half way")
+    assert "wrong" not in page.locator("#nodes").inner_text()
+
+    gate.open()
+    expect_text(page.locator("[data-node=a]"), "COMPLETED")
+    assert page.locator("[data-text=a]").count() == 0

@@ -7,6 +7,7 @@ from gql_app import ToolContext, ToolError, tool
 from gql_app.core.events import StepKind
 from gql_app.core.values import Json
 from gql_app.ports import Tool
+from tests.support.gate import Gate
 
 
 @tool(name="stammer")
@@ -41,16 +42,23 @@ async def think(context: ToolContext) -> str:
     return str(answer["text"]) + "Done."
 
 
-@tool(name="wait.after")
-async def speak_and_wait(context: ToolContext, text: str) -> str:
-    """Tell a text, and then nothing more until it is cancelled."""
-    context.emit(text)
-    context.progress(0.5, "half")
-    await asyncio.Event().wait()
-    return text
+TOOLS: tuple[Tool, ...] = (stammer, think)
 
 
-TOOLS: tuple[Tool, ...] = (stammer, think, speak_and_wait)
+def streaming(gate: Gate) -> Iterable[Tool]:
+    """Make a tool that streams something wrong and fails, then something right, and waits at a gate."""
+
+    @tool(name="speak.at.gate")
+    def speak_at_gate(context: ToolContext) -> str:
+        if context.attempt == 1:
+            context.emit("wrong")
+            raise ToolError("no")
+        context.emit("right so far")
+        context.progress(0.5, "half way")
+        gate.wait()
+        return "right so far"
+
+    return [speak_at_gate]
 
 
 def told_text(events: Iterable[Json], node: str, before: str = "") -> str:

@@ -13,6 +13,15 @@ export const NodeRow = graphql(`
     maximumAttempts
     durationSeconds
     skipReason
+    outputSoFar(last: 600)
+    progress {
+      fraction
+      message
+    }
+    steps(status: [RUNNING], last: 3) {
+      kind
+      name
+    }
     error {
       type
       message
@@ -63,19 +72,24 @@ export class NodeTable {
     const [tool, attempt, seconds, why] = [make("td"), make("td"), make("td"), make("td")];
     attempt.className = seconds.className = "number";
     const row = make("tr", {}, make("th", { scope: "row" }, id), tool, make("td", {}, status.element), attempt, seconds, why);
-    row.dataset["node"] = id;
-    this.#body.append(row);
+    const text = make("pre");
+    const below = make("tr", { hidden: true }, make("td", { colSpan: 6 }, text));
+    row.dataset["node"] = below.dataset["text"] = id;
+    this.#body.append(row, below);
     return (node) => {
       tool.textContent = node.tool;
       status.show(node.status);
       attempt.textContent = node.attempt ? `${node.attempt} of ${node.maximumAttempts}` : "";
       seconds.textContent = node.durationSeconds?.toFixed(1) ?? "";
       why.textContent = this.#why(node);
+      // What counts of the text: that of a failed attempt is not in it any more.
+      below.hidden = node.outputSoFar === null || ENDED.has(node.status);
+      text.textContent = node.outputSoFar;
     };
   }
 
-  /** Tell why a node does not run, or why it failed. */
-  #why({ waitingOn, error, skipReason }: NodeRowFragment): string {
+  /** Tell what a node is at, why it does not run, or why it failed. */
+  #why({ waitingOn, error, skipReason, progress, steps }: NodeRowFragment): string {
     switch (waitingOn?.__typename) {
       case "WaitingOnNodes":
         return `waits for ${waitingOn.nodeIds.filter((id) => !this.#hasEnded(id)).join(", ")}`;
@@ -84,7 +98,8 @@ export class NodeTable {
       case "WaitingOnSlot":
         return `waits for a slot (${waitingOn.limit})`;
       default:
-        return error ? `${error.type}: ${error.message}` : (skipReason ?? "");
+        if (error) return `${error.type}: ${error.message}`;
+        return skipReason ?? [progressText(progress), ...steps.map(stepText)].filter(Boolean).join("; ");
     }
   }
 
@@ -92,4 +107,14 @@ export class NodeTable {
     const node = this.#nodes.get(id);
     return node !== undefined && ENDED.has(node.status);
   }
+}
+
+function progressText(progress: NodeRowFragment["progress"]): string {
+  if (!progress) return "";
+  const percent = typeof progress.fraction === "number" ? `${Math.round(progress.fraction * 100)} %` : "";
+  return [percent, progress.message].filter(Boolean).join(" ");
+}
+
+function stepText({ kind, name }: NodeRowFragment["steps"][number]): string {
+  return kind === "MODEL" ? `asks ${name}` : `calls ${name}`;
 }

@@ -23,7 +23,7 @@ const RunNow = graphql(`
 
 const RunUpdates = graphql(`
   subscription RunUpdates($id: ID!, $after: Int!) {
-    workflowUpdates(id: $id, after: $after) {
+    workflowUpdates(id: $id, after: $after, only: [STATUS, OUTPUT, PROGRESS]) {
       sequence
       changedNodes {
         ...NodeRow
