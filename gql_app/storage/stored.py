@@ -12,6 +12,7 @@ from gql_app.core.events import (
 from gql_app.core.listing import RunSummary
 from gql_app.core.run import RunStatus
 from gql_app.storage.compact import CompactLog
+from gql_app.storage.shown import shown_bytes
 from gql_app.storage.statuses import STATUS
 
 
@@ -68,6 +69,7 @@ class StoredRun:
                 changes.append(event)
         self._log.extend(events)
         self.sequence = sequence
+        self.value_bytes += shown_bytes(events)
         for event in changes:
             self._change(event)
         if values:

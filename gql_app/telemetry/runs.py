@@ -21,6 +21,7 @@ from gql_app.core.events import (
 )
 from gql_app.core.run import AttemptStatus, WorkflowRun
 from gql_app.telemetry.monitor import Unmonitored
+from gql_app.telemetry.steps import INSIDE, StepMetrics
 from gql_app.telemetry.tallies import LONG_SECONDS, Counts, Histograms
 
 OTHER: Final = "other"
@@ -59,6 +60,7 @@ class RunMetrics(Unmonitored):
     def __init__(self, is_tool: Callable[[str], bool] = bool) -> None:
         self.is_tool = is_tool
         self._tools: dict[str, _ToolTally] = {}
+        self._steps = StepMetrics()
         self._submitted = Counts("gql_app_runs_submitted", "Runs that were accepted.")
         self._submitted.add(count=0)
         self._ended = Counts("gql_app_runs_ended", "Runs that have ended.", "outcome")
@@ -82,6 +84,8 @@ class RunMetrics(Unmonitored):
             if status is not None:
                 # The table says that these are the events of attempts.
                 self._attempt_ended(run, event, status)  # type: ignore[arg-type]
+            elif type(event) in INSIDE:
+                self._steps.happened(run, event)
         outcome = RUN_OUTCOMES.get(type(events[-1]))
         if outcome is not None:
             self._ended.add(outcome)
@@ -97,6 +101,7 @@ class RunMetrics(Unmonitored):
                 attempts.add(name, status, count=count)
         for source in (self._submitted, self._ended, self._durations, attempts, self._attempt_durations, retries):
             yield from source.collect()
+        yield from self._steps.collect()
 
     def _attempt_ended(
         self,

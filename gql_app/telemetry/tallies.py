@@ -69,7 +69,7 @@ class Labelled(Generic[T]):
         self.children: Final[dict[tuple[str, ...], T]] = {}
 
 
-class Counts(Labelled[int]):
+class Counts(Labelled[float]):
     """A counter with labels."""
 
     def __init__(self, name: str, text: str, *labels: str) -> None:
@@ -77,7 +77,7 @@ class Counts(Labelled[int]):
         self.name: Final = name
         self.text: Final = text
 
-    def add(self, *values: str, count: int = 1) -> None:
+    def add(self, *values: str, count: float = 1) -> None:
         """Count."""
         self.children[values] = self.children.get(values, 0) + count
 

@@ -9,6 +9,7 @@ from gql_app.ports import IdempotencyKey, RunRepository
 from gql_app.settings import Settings
 from tests.support.logs import ending, later, run_id, submission
 from tests.support.repositories import REPOSITORIES, WITH_RETENTION, ManualClock, OpenRepository
+from tests.support.streams import StreamLog
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +84,22 @@ async def test_runs_whose_values_take_too_much_go_but_the_last_one_stays(open_re
     assert before == {run_id(1), run_id(2), run_id(3)}
     assert after == {run_id(2), run_id(3)}
     assert last == {run_id(3)}
+
+
+async def test_what_attempts_have_shown_counts_like_values(open_repository: OpenRepository) -> None:
+    async with open_repository(settings=Settings(retention_bytes=1 << 20)) as repository:
+        for number in (1, 2, 3):
+            log = StreamLog(number)
+            log.start()
+            log.chunk("x" * 300_000)
+            log.log("y" * 1_000)
+            log.chunk("é" * 150_000)
+            log.complete()
+            log.end()
+            await repository.create(log.events[:4], values={})
+            await repository.append(DEFAULT_NAMESPACE, log.run_id, 4, log.events[4:], values={})
+
+        assert await there(repository) == {run_id(3)}
 
 
 async def test_as_many_of_the_last_runs_stay_as_there_is_room_for(open_repository: OpenRepository) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
+from gql_app.core.event_parts import StepKind
 from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.signals import CancelRequested
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
-from gql_app.ports import ToolContext
+from gql_app.ports import Tool, ToolContext
 from gql_app.settings import Settings
 from gql_app.telemetry.metrics import Metrics
 from gql_app.telemetry.runs import OTHER
@@ -34,12 +35,12 @@ async def stall(value: Json, context: ToolContext) -> Json:
     await asyncio.sleep(1_000)
 
 
-def samples_after(story: Callable[[Engine], Coroutine[None, None, None]], **settings: Json) -> Samples:
+def samples_after(story: Callable[[Engine], Coroutine[None, None, None]], *more: Tool, **settings: Json) -> Samples:
     """Let something happen on an engine, and read the metrics then."""
     metrics = Metrics(Settings(**settings))
 
     async def watched() -> Samples:
-        tools = [plain("echo", echo), plain("flaky", fail_twice), plain("stall", stall)]
+        tools = [plain("echo", echo), plain("flaky", fail_twice), plain("stall", stall), *more]
         async with engine(*tools, monitor=metrics.runs, **settings) as e:
             metrics.observe(load=e.executor.load, is_tool={"echo", "flaky", "stall"}.__contains__)
             await story(e)
@@ -60,6 +61,34 @@ def test_attempts_are_counted_by_tool_and_outcome_and_so_are_retries() -> None:
     assert samples.value("attempt_retries_total", tool="flaky") == 2
     assert samples.value("attempt_retries_total", tool="echo") == 0
     assert samples.value("runs_ended_total", outcome="COMPLETED") == 1
+
+
+def test_tries_of_steps_what_models_used_and_what_was_streamed_are_counted() -> None:
+    async def agent(value: Json, context: ToolContext) -> Json:
+        async def ask(inner: ToolContext) -> Json:
+            inner.report_usage(requests=1, input_tokens=10, output_tokens=2, cost_usd=0.25)
+            inner.emit("h\u00e9")
+            if inner.attempt == 1:
+                raise ValueError("not yet")
+            return "hello"
+
+        await context.step("model-1", ask, kind=StepKind.MODEL, name="test")
+        return await context.call_tool("call-1", "echo", 1)
+
+    async def story(e: Engine) -> None:
+        await e.perform(node("a", tool="agent", retry=ONCE))
+
+    samples = samples_after(story, plain("agent", agent))
+
+    assert samples.value("steps_total", kind="MODEL", outcome="RETRIED") == 1
+    assert samples.value("steps_total", kind="MODEL", outcome="COMPLETED") == 1
+    assert samples.value("steps_total", kind="TOOL", outcome="COMPLETED") == 1
+    assert samples.value("steps_total", kind="OTHER", outcome="FAILED") == 0
+    assert samples.value("model_requests_total") == 2
+    assert samples.value("model_tokens_total", direction="input") == 20
+    assert samples.value("model_tokens_total", direction="output") == 4
+    assert samples.value("model_cost_usd_total") == pytest.approx(0.5)
+    assert samples.value("streamed_bytes_total") == 6
 
 
 def test_an_attempt_that_times_out_is_counted_with_what_it_took() -> None:

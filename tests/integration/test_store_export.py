@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, closing
 import pytest
 
 from gql_app.bootstrap import application
+from gql_app.core.events import Usage
 from gql_app.core.fold import fold
 from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
 from gql_app.core.listing import RunQuery
@@ -26,6 +27,7 @@ from tests.support.exports import OTHER, big_value, bring, export, fill, lines, 
 from tests.support.logs import ending, later, progress, run_id, submission
 from tests.support.repositories import ManualClock
 from tests.support.stores import EMPTY_STORES, EmptyStore
+from tests.support.streams import StreamLog
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +45,38 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[EmptyStore]:
 async def source() -> AsyncIterator[EmptyStore]:
     async with EMPTY_STORES["sqlite"]() as made:
         yield made
+
+
+async def test_what_attempts_showed_and_their_steps_go_with_a_run(store: EmptyStore, source: EmptyStore) -> None:
+    (asked, asked_data), (answered, answered_data) = big_value(1), big_value(2)
+    log = StreamLog(9)
+    log.start()
+    log.chunk("line\u2028 \x00 \u00e9")
+    log.log("busy", left=3)
+    log.progress(0.5)
+    log.step("model-1", input=asked)
+    log.complete_step("model-1", output=answered, usage=Usage(requests=1, input_tokens=2))
+    log.queue_step("call-1", input=asked)
+
+    async def write(repository: RunRepository) -> None:
+        await repository.create(log.events[:3], values={})
+        values = asked_data | answered_data
+        await repository.append(DEFAULT_NAMESPACE, log.run_id, 3, log.events[3:], values=values)
+
+    await fill(source, write)
+    data = await export(source)
+    imported = await bring(store, data)
+
+    assert (imported.added, imported.problems) == (1, [])
+    assert await export(store) == data
+    async with opened(Settings(store=store.url), clock=ManualClock()) as repository:
+        read = await repository.events(DEFAULT_NAMESPACE, log.run_id, after=0, limit=100)
+        values = {
+            value.sha256: await repository.value(DEFAULT_NAMESPACE, log.run_id, str(value.sha256))
+            for value in (asked, answered)
+        }
+    assert fold(read) == fold(log.events)
+    assert values == asked_data | answered_data
 
 
 async def test_runs_go_from_sqlite_to_postgres_and_back_unchanged() -> None:

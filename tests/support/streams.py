@@ -32,7 +32,9 @@ BROKEN = Failure("Boom", "it broke")
 
 
 def value(data: Json) -> Value:
-    """Make an inline value."""
+    """Make an inline value, unless it is one that is stored apart."""
+    if isinstance(data, Value):
+        return data
     raw = msgspec.json.encode(data)
     return Value(json=msgspec.Raw(raw), size=len(raw))
 
@@ -96,9 +98,11 @@ class StreamLog:
         request = StepRequest(kind=kind, name=name, input=NULL if input is None else value(input))
         self._attempt(StepStarted, node, step=step, step_attempt=1, request=request)
 
-    def queue_step(self, step: str, node: int = 0, *, limit: Limit = Limit.TOOL, name: str | None = None) -> None:
+    def queue_step(
+        self, step: str, node: int = 0, *, limit: Limit = Limit.TOOL, name: str | None = None, input: Json = None
+    ) -> None:
         """Let a step that begins wait for a slot."""
-        request = StepRequest(kind=StepKind.TOOL, name="search")
+        request = StepRequest(kind=StepKind.TOOL, name="search", input=NULL if input is None else value(input))
         self._attempt(StepQueued, node, step=step, limit=limit, name=name, request=request)
 
     def try_step(self, step: str, number: int, node: int = 0) -> None:

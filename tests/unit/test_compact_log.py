@@ -4,8 +4,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gql_app.core.codec import encode_events
+from gql_app.core.events import Usage
 from gql_app.storage.compact import CHUNK_EVENTS, CompactLog
 from tests.support.logs import finished_log
+from tests.support.streams import StreamLog
 
 LOG = finished_log(nodes=CHUNK_EVENTS)
 PACKED = CompactLog(LOG)
@@ -19,6 +21,19 @@ def test_any_part_is_read_as_it_was_written(after: int, limit: int) -> None:
     part = PACKED.read(after, limit)
 
     assert encode_events(part) == encode_events(LOG[after : after + limit])
+
+
+def test_what_attempts_show_and_their_steps_are_read_as_they_were_written() -> None:
+    log = StreamLog()
+    log.start()
+    for number in range(CHUNK_EVENTS):
+        log.step(f"s{number}", input={"n": number})
+        log.chunk(f"text {number}\u2028\x00", step=f"s{number}", step_attempt=1)
+        log.log("line", number=number)
+        log.progress(number / CHUNK_EVENTS, message="on")
+        log.complete_step(f"s{number}", usage=Usage(requests=1, input_tokens=number, cost_usd=0.1))
+
+    assert CompactLog(log.events).read(0, log.sequence) == log.events
 
 
 def test_the_log_of_a_run_of_ten_nodes_takes_less_than_four_kilobytes() -> None:

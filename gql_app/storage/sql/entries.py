@@ -18,6 +18,7 @@ from gql_app.core.ids import Namespace, RunId
 from gql_app.core.run import RunStatus
 from gql_app.core.signals import CancelRequested
 from gql_app.ports import IdempotencyKey, Letter
+from gql_app.storage.shown import shown_bytes
 from gql_app.storage.sql.rows import Values, microseconds
 from gql_app.storage.sql.wakeups import End
 from gql_app.storage.statuses import STATUS
@@ -33,7 +34,9 @@ class RunState:
     created_at: int
     started_at: int | None = None
     values: dict[str, int] | None = None
-    """The sizes of its values; None if that is not known."""
+    """The sizes of its values; None if that is not known, nor the next."""
+    shown_bytes: int = 0
+    """What its attempts have shown."""
 
 
 class Page(Protocol):
@@ -252,6 +255,7 @@ def _add(page: Page, state: RunState, entry: Create | Append) -> None:
         raise ValueError(f"Run {run_id} has ended ({state.status}); nothing can follow.")
     _check_places(run_id, state.sequence, events)
     page.add_events(run_id, state, entry.rows, entry.values)
+    state.shown_bytes += shown_bytes(events)
     for event in events:
         status = STATUS.get(type(event))
         if status is not None:

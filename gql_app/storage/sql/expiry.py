@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from gql_app.core.ids import Namespace, RunId
 from gql_app.settings import Settings
@@ -13,7 +13,7 @@ from gql_app.storage.retention import DURABLE, make_retention
 from gql_app.storage.sql.entries import RunState
 from gql_app.storage.sql.new_rows import remove_runs
 from gql_app.storage.sql.rows import AnyRow, Values, instant
-from gql_app.storage.sql.tables import run_values, runs
+from gql_app.storage.sql.tables import events, run_values, runs
 
 AT_ONCE: Final = 200
 """So many runs go in one transaction; others may want to write."""
@@ -47,21 +47,30 @@ class Expiry:
         sizes = self._sizes(connection, [run_id for run_id, state in states.items() if state.values is None])
         for run_id, row in rows.items():
             self._last_number += 1
-            values = states[run_id].values
-            size = sizes.get(run_id, 0) if values is None else sum(values.values())
+            state = states[run_id]
+            size = sum(state.values.values()) + state.shown_bytes if state.values is not None else sizes[run_id]
             row |= {"finish_number": self._last_number, "value_bytes": size}
-            self._add(states[run_id].namespace, size, row["finished_at"])
+            self._add(state.namespace, size, row["finished_at"])
 
-    def _sizes(self, connection: Connection, run_ids: Sequence[RunId]) -> dict[RunId, int]:
-        """Add up the values of runs."""
+    def _sizes(self, connection: Connection, run_ids: Sequence[RunId]) -> Counter[RunId]:
+        """Add up the values of runs, and the events that hold what was shown."""
+        sizes: Counter[RunId] = Counter()
         if not run_ids:
-            return {}
-        summed = (
+            return sizes
+        values = (
             select(run_values.c.run_id, func.sum(run_values.c.size).label("size"))
             .where(run_values.c.run_id.in_(run_ids))
             .group_by(run_values.c.run_id)
         )
-        return {RunId(row.run_id): int(row.size) for row in connection.execute(summed)}
+        shown = (
+            select(events.c.run_id, func.sum(func.length(events.c.data)).label("size"))
+            .where(events.c.run_id.in_(run_ids), or_(*_SHOWN))
+            .group_by(events.c.run_id)
+        )
+        for summed in (values, shown):
+            for row in connection.execute(summed):
+                sizes[RunId(row.run_id)] += int(row.size)
+        return sizes
 
     def remove(self, connection: Connection, run_ids: Sequence[RunId]) -> None:
         """Hear that finished runs are removed."""
@@ -165,6 +174,9 @@ class Expiry:
             self._bytes -= row.value_bytes
 
 
+_BEGINNINGS: Final = (b'{"type":"NodeOutputChunk/', b'{"type":"NodeLog/')
+"""How events are encoded that hold what was shown."""
+_SHOWN: Final = tuple(func.substr(events.c.data, 1, len(start)) == start for start in _BEGINNINGS)
 _FINISHED: Final = (
     select(runs.c.run_id, runs.c.namespace, runs.c.value_bytes, runs.c.finished_at)
     .where(runs.c.finish_number.is_not(None))

@@ -5,6 +5,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from gql_app.core.event_parts import StepRequest
 from gql_app.core.events import RunEvent
 from gql_app.core.values import Value
 
@@ -97,7 +98,9 @@ def references(events: Iterable[RunEvent]) -> dict[str, int]:
     """Tell the values that events refer to, with their sizes."""
     found: dict[str, int] = {}
     for event in events:
-        for value in (getattr(event, "input", None), getattr(event, "output", None)):
+        request: StepRequest | None = getattr(event, "request", None)
+        asked = request.input if request is not None else getattr(event, "input", None)
+        for value in (asked, getattr(event, "output", None)):
             if isinstance(value, Value) and value.sha256 is not None:
                 found[value.sha256] = value.size
     return found

@@ -12,6 +12,7 @@ from gql_app.core.events import RunEvent, WorkflowSubmitted
 from gql_app.core.fold import begin, evolve
 from gql_app.core.run import WorkflowRun
 from gql_app.core.signals import CancelRequested
+from gql_app.storage.shown import shown_bytes
 from gql_app.storage.sql.lines import EventsLine, RunLine, ValueLine, decode_line, encode_line, references
 
 MEMORY_BYTES: Final = 1 << 20
@@ -112,6 +113,7 @@ class StagedRun:
         except _NO_LOG as error:
             raise DamagedRunError(f"event {event.sequence} cannot have happened ({error})") from None
         self._wanted |= references((event,))
+        self.value_bytes += shown_bytes((event,))
 
     def _begin(self, event: RunEvent) -> WorkflowRun:
         if not isinstance(event, WorkflowSubmitted) or event.sequence != 1:
