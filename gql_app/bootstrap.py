@@ -1,9 +1,9 @@
 """The composition root: alone names the concrete classes, and knows in which order they close."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from typing import Final
@@ -41,6 +41,8 @@ class Application:
     tools: Tools
     instruments: Instruments
     settings: Settings
+    parts: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)
+    """What can be wrong with the tools, such as with MCP servers."""
 
 
 @asynccontextmanager
@@ -95,7 +97,6 @@ async def _open(
         secrets=vault,
         monitor=instruments.monitor,
     )
-    _include_in_health(service, registry)
     return Application(
         service=service,
         repository=repository,
@@ -103,12 +104,15 @@ async def _open(
         tools=registry,
         instruments=instruments,
         settings=settings,
+        parts=_included_in_health(service, registry),
     )
 
 
-def _include_in_health(service: WorkflowService, registry: ToolRegistry) -> None:
-    for name, examine in registry.parts().items():
+def _included_in_health(service: WorkflowService, registry: ToolRegistry) -> Mapping[str, Callable[[], str | None]]:
+    parts = registry.parts()
+    for name, examine in parts.items():
         service.include_in_health(name, examine)
+    return parts
 
 
 @asynccontextmanager

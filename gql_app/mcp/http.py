@@ -19,6 +19,7 @@ MAXIMUM_ERROR_BYTES: Final = 64 << 10
 """What is read of an answer that is an error."""
 SECONDS: Final = 10.0
 """For connecting, sending, and waiting for a connection. How long an answer may take is for attempts to say."""
+GOODBYE_SECONDS: Final = 2.0
 
 _SESSION: Final = "mcp-session-id"
 _LONGEST_WAIT: Final = 86_400.0
@@ -74,6 +75,9 @@ class _Client(httpx2.AsyncClient):
 
     async def _send_other(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
         """Send what no call waits for: the request for the stream of news, or the end of a session."""
+        if request.method == "DELETE":
+            # A goodbye that nobody hears must not keep the service from closing.
+            request.extensions = {**request.extensions, "timeout": httpx2.Timeout(GOODBYE_SECONDS).as_dict()}
         try:
             return await super().send(request, **options)
         except httpx2.TransportError as error:

@@ -1,6 +1,7 @@
 """Opens all MCP servers of a service, and closes them."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,6 +19,10 @@ from gql_app.mcp.troubles import Streams, Troubles
 from gql_app.ports import Secrets, ToolSource
 from gql_app.settings import Settings
 
+logger: Final = logging.getLogger(__name__)
+
+CLOSE_SECONDS: Final = 15.0
+"""How long the end of the service waits for servers to end: twice what ending a process may take."""
 LEAST_MESSAGE_BYTES: Final = 8 << 20
 """How long a message of a server may be at least: a list of many tools is long."""
 
@@ -58,7 +63,13 @@ async def opened_servers(
         for task in tasks:
             task.cancel()
         with anyio.CancelScope(shield=True):
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(tasks)
+
+
+async def _ended(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    _, late = await asyncio.wait(tasks, timeout=CLOSE_SECONDS) if tasks else (None, ())
+    for task in late:
+        logger.warning("%s did not end within %g s and is left alone.", task.get_name(), CLOSE_SECONDS)
 
 
 class _Connector(Connector):

@@ -88,6 +88,7 @@ def create_app(settings: Settings | None = None, *, tools: Sequence[Tool] = ()) 
         ):
             if known.keys_file or known.keys_in_store:
                 opened.service.include_in_health("keys", gate.problem)
+            app.state.application = opened
             yield {"application": opened, "operations": operations, "gate": gate, "closing": closing}
 
     handlers: dict[type[Exception], ExceptionHandler] = {HTTPException: refuse_http_exception}

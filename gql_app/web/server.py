@@ -13,7 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from gql_app.bootstrap import check_servers, check_store, make_registry
+from gql_app.bootstrap import Application, check_servers, check_store, make_registry
 from gql_app.core.errors import (
     InvalidMcpServersError,
     InvalidSecretsError,
@@ -52,9 +52,10 @@ gql_app listens on {url} (runs are kept in {store})
   Health      {url}/health
   Posture     {posture}
   Let in      {authentication}
-{warning}  Stop        Ctrl-C
+{servers}{warning}  Stop        Ctrl-C
 """
 _PAGE: Final = "  GraphiQL    {url}/graphql  (its first tab submits a sample)\n"
+_SERVER: Final = "  MCP         {name}: {how}\n"
 _WARNING: Final = "  Beware      Whoever reaches this machine over the network can run workflows on it.\n"
 
 
@@ -136,7 +137,7 @@ def _serve(settings: Settings, tools: Sequence[Tool], out: TextIO, err: TextIO) 
     url = address(settings.host, listener.getsockname()[1])
 
     def greet() -> None:
-        out.write(greeting(settings, url))
+        out.write(greeting(settings, url, servers=describe_servers(app.state.application)))
         out.flush()
 
     with listener:
@@ -185,7 +186,18 @@ def listen(host: str, port: int, *, options: tuple[str, str] = ("--host", "--por
         raise CannotListenError(host, port, error, options) from None
 
 
-def greeting(settings: Settings, url: str) -> str:
+def describe_servers(opened: Application) -> str:
+    """Say of every MCP server how many tools it has, or why it is not there."""
+    lines = []
+    for part, examine in opened.parts.items():
+        if part.startswith("mcp."):
+            count = sum(name.startswith(f"{part}.") for name in opened.tools.definitions())
+            tools = "1 tool" if count == 1 else f"{count} tools"
+            lines.append(_SERVER.format(name=part, how=examine() or f"connected, {tools}"))
+    return "".join(lines)
+
+
+def greeting(settings: Settings, url: str, *, servers: str = "") -> str:
     """Say where everything is, what to try, and who is let in."""
     open_to_all = not is_loopback(settings.host) and not authenticates(settings)
     return _GREETING.format(
@@ -193,6 +205,7 @@ def greeting(settings: Settings, url: str) -> str:
         store=_without_password(settings.store),
         page=_PAGE.format(url=url) if settings.posture is Posture.DEVELOPMENT else "",
         posture=settings.posture,
+        servers=servers,
         authentication=describe_authentication(settings),
         warning=_WARNING if open_to_all else "",
     )

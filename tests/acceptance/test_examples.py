@@ -19,7 +19,7 @@ from gql_app.tools.registry import load_tools
 from tests.support.connections import cut_websockets
 from tests.support.documents import WATCH, document, submit
 from tests.support.gate import Gate, gated
-from tests.support.requirements import REPOSITORY, require_node, require_node_package
+from tests.support.requirements import REPOSITORY, require_node, require_node_package, require_npm
 from tests.support.server import LONGEST_WAIT, RunningServer, ThreadServer, live_server
 from tests.support.static_server import static_server
 from tests.support.streaming_tools import TOOLS
@@ -37,6 +37,7 @@ OUTPUTS = {
     "workflows/hello.json": "Hello, World!",
     "workflows/http-pages.json": {"pages": 3, "items": 5, "cheap": ["cup", "strainer"]},
     "workflows/http-stream.json": "A kettle that whistles, for three cups.",
+    "workflows/mcp.json": "East: Cloudy. West: Sunny / Clear. The sum of 82 and 48 is 130.",
     "workflows/http.json": "fan-in has 5 nodes; the other file answered 404.",
     "workflows/limits.json": {
         "north": {"shop": "north", "price": 24.5},
@@ -54,6 +55,8 @@ OUTPUTS = {
         "flaky worked at the third attempt, slow answered when asked again, hopeless failed with OutOfStock"
     ),
 }
+NEEDING = {"http", "limits", "mcp", "research", "secrets"}
+"""Words in the names of documents that need more than a service; each has a test of its own."""
 WHOLE_LOG = [1, 2, 3, 4, 5, 6, 7]
 """Submitted, started, two nodes that start and complete, completed."""
 
@@ -98,9 +101,7 @@ def test_a_document_fits_the_published_json_schema(name: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    "name", [name for name in DOCUMENTS if not {"http", "limits", "research", "secrets"} & set(re.split(r"\W", name))]
-)
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if not NEEDING & set(re.split(r"\W", name))])
 async def test_a_document_runs_as_it_is(server: RunningServer, name: str) -> None:
     workflow = await run(server, read(name))
 
@@ -129,6 +130,19 @@ async def test_the_documents_of_pages_and_streams_get_all_of_them(monkeypatch: p
             workflow = await run(server, {**read(name), "input": {"base": base}})
 
             assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS[name])
+
+
+@pytest.mark.anyio
+async def test_the_mcp_document_calls_the_server_that_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_npm()
+    require_node_package("@modelcontextprotocol/server-everything")
+    monkeypatch.setenv("GQL_APP_MCP_FILE", str(EXAMPLES / "mcp.json"))
+    monkeypatch.setenv("GQL_APP_MCP_START_SECONDS", str(LONGEST_WAIT))
+    monkeypatch.chdir(REPOSITORY)
+    with live_server() as server:
+        workflow = await run(server, read("workflows/mcp.json"))
+
+    assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/mcp.json"])
 
 
 @pytest.mark.anyio
