@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Final
 
 from gql_app.agents.nesting import AGENT
 from gql_app.core.errors import InvalidInputError
 from gql_app.core.plan import ToolDefinition
+from gql_app.core.tool_names import find_tools
 
 MAXIMUM_TOOLS: Final = 128
 """What providers take."""
@@ -32,10 +32,8 @@ def choose(patterns: Sequence[str], there: Mapping[str, ToolDefinition]) -> dict
 
 
 def _find(pattern: str, there: Mapping[str, ToolDefinition]) -> list[str]:
-    if pattern in there:
-        return [pattern]
     # An agent is never handed the means to make agents by accident.
-    return [name for name in there if name != AGENT and fnmatchcase(name, pattern)] if "*" in pattern else []
+    return [name for name in find_tools(pattern, there) if name != AGENT or pattern == AGENT]
 
 
 def model_names(names: Iterable[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from gql_app.core.values import Json
 
 _SHOWN: Final = ("prompt", "instructions", "tools", "outputSchema", "maximumSteps")
 """What a model is told of the input of an agent; the rest is not for models to decide."""
+_TOOLS: Final = "Tools of yours that the agent may call."
 
 
 class Delegation:
@@ -30,7 +31,10 @@ class Delegation:
         """Describe what a model may say to an agent."""
         shown = [*_SHOWN, *(["model"] if self._asked.agent_models else [])]
         shown += ["script"] if self._asked.model == TEST_MODEL else []
-        return {**schema, "properties": {name: schema["properties"][name] for name in shown}, "required": ["prompt"]}
+        fields: dict[str, Any] = {name: schema["properties"][name] for name in shown}
+        fields["tools"] = {"type": "array", "items": {"type": "string"}, "description": _TOOLS, "default": []}
+        rest = {"additionalProperties": False, "$defs": schema.get("$defs", {})}
+        return {**rest, "properties": fields, "required": ["prompt"]}
 
     def complete(self, arguments: Mapping[str, Json]) -> dict[str, Json]:
         """Make the input of an agent of what a model said. Raises `ModelRetry` for what it may not hand on."""

@@ -3,10 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gql_app.core.spec import Budget, RetryPolicy
+from gql_app.core.tool_names import TOOL_FORMAT
 from gql_app.core.values import Frozen, Json
 
 TEST_MODEL: Final = "test"
@@ -75,8 +76,22 @@ class ScriptedReply(Frozen):
     output_tokens: Annotated[int, Field(ge=0, description="Tokens that the answer is said to have taken.")] = 20
 
 
+_WHOLE: Final[dict[str, Json]] = {
+    "allOf": [
+        {
+            "if": {"properties": {"model": {"const": TEST_MODEL}}, "required": ["model"]},
+            "then": {"required": ["script"]},
+        },
+        {"if": {"not": {"required": ["messages"]}}, "then": {"required": ["prompt"]}},
+    ]
+}
+"""What the fields say of each other, for whoever checks a document before it runs."""
+
+
 class AgentInput(Frozen):
     """What an agent is to do, and what with."""
+
+    model_config = ConfigDict(json_schema_extra=_WHOLE)
 
     model: Annotated[
         str,
@@ -98,7 +113,7 @@ class AgentInput(Frozen):
         ),
     ] = Field(default_factory=list)
     tools: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=128)]],
+        list[Annotated[str, Field(min_length=1, max_length=128, json_schema_extra={"format": TOOL_FORMAT})]],
         Field(
             max_length=MAXIMUM_PATTERNS,
             description="Tools that the model may call: names, or patterns like `http.*`. None unless they are named;"

@@ -18,6 +18,7 @@ from gql_app.core.pointers import make_pointer
 from gql_app.core.problems import Problems
 from gql_app.core.references import Link, Links
 from gql_app.core.spec import NodeSpec
+from gql_app.core.tool_names import check_named_tools
 from gql_app.core.values import Json
 
 MAXIMUM_ERRORS: Final = 20
@@ -32,7 +33,7 @@ def check_tool_inputs(
     why_missing: Callable[[str], str | None],
 ) -> None:
     """Find nodes whose tool is not there, or cannot take what the node hands it."""
-    checker = _InputChecker(draft, tools, problems)
+    checker = _InputChecker(draft, tools, problems, why_missing)
     for position, (node, link) in enumerate(zip(draft.checked.nodes, links, strict=True)):
         if node.tool in tools:
             if ("nodes", position, "input") not in draft.repaired:
@@ -65,9 +66,16 @@ def check_run_input(input_schema: Json, value: Json, problems: Problems) -> None
 class _InputChecker:
     """Checks the inputs of nodes; every tool's schema is prepared once."""
 
-    def __init__(self, draft: Draft, tools: Mapping[str, ToolDefinition], problems: Problems) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        tools: Mapping[str, ToolDefinition],
+        problems: Problems,
+        why_missing: Callable[[str], str | None],
+    ) -> None:
         self._tools = tools
         self._problems = problems
+        self._why_missing = why_missing
         self._nodes = {node.id: node for node in draft.checked.nodes}
         self._schemas: dict[str, Schema] = {}
 
@@ -76,6 +84,7 @@ class _InputChecker:
         if schema is None:
             encoded = msgspec.json.encode(self._tools[node.tool].input_schema)
             schema = self._schemas[node.tool] = compile_schema(encoded)
+        check_named_tools(node.input, schema, self._tools, self._problems, self._why_missing, node_id=node.id, at=at)
         if link.template is None or not (link.template.expressions or link.template.secrets):
             value = node.input if link.template is None else link.template.evaluate({})
             if not schema.surely_fits(value):
