@@ -52,8 +52,7 @@ class PlainView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for node_id, line in self._lines.end_all():
-            self._write_text(node_id, [line])
+        self._end_texts()
         self._stream.flush()
 
     def show(self, board: Board, events: Sequence[RunEvent]) -> None:
@@ -68,7 +67,9 @@ class PlainView:
                 continue
             if event.kind == "NodeProgress" and not self._is_news(event):
                 continue
-            if event.node_id is not None and event.kind not in BESIDE_TEXT:
+            if event.node_id is None:
+                self._end_texts()
+            elif event.kind not in BESIDE_TEXT:
                 self._write_text(event.node_id, self._lines.end(event.node_id))
             self._write(event.node_id or f"({clean(board.name, 40)})", line)
         self._stream.flush()
@@ -80,6 +81,10 @@ class PlainView:
         news = self._progress.get(event.node_id) != told
         self._progress[event.node_id] = told
         return news
+
+    def _end_texts(self) -> None:
+        for node_id, line in self._lines.end_all():
+            self._write_text(node_id, [line])
 
     def _write_text(self, node_id: str, lines: Sequence[str]) -> None:
         for line in lines:

@@ -1,6 +1,8 @@
 """What attempts stream, seen live through a real server: every client's text equals the output."""
 
 import asyncio
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from gql_app.cli.main import main
 from gql_app.client import RefusedError, RunNotFoundError, WorkflowClient
 from gql_app.core.values import Json
 from tests.support.cli import Finished, node, write_document
+from tests.support.cli import gql_app as carried_out
+from tests.support.documents import SUBMIT
+from tests.support.requirements import REPOSITORY
 from tests.support.server import ThreadServer, live_server
 from tests.support.streaming_tools import TOOLS, told_text
 
@@ -160,3 +165,47 @@ def test_a_filter_that_is_none_is_a_bad_argument(gql_app: GqlApp, arguments: lis
 
     assert refused.code == 2
     assert f"argument {arguments[0]}:" in refused.err
+
+
+def test_a_run_in_the_process_of_the_command_shows_the_same(tmp_path: Path) -> None:
+    document = write_document(tmp_path, node("b", "think", retry=QUICK))
+    arguments = ["run", document, "--tools", "tests.support.streaming_tools", "--only", "status,output"]
+
+    ran = carried_out(*arguments, cwd=tmp_path, PYTHONPATH=str(REPOSITORY))
+
+    lines = [line.partition("  ")[2].strip() for line in ran.lines]
+    assert ran.output == {"b": "thought 2. Done."}
+    assert [line for line in lines if "test-model" in line or "|" in line] == [
+        "asks test-model",
+        "| thought 1.",
+        "test-model failed: Overloaded: overloaded; what it wrote is void; next try now",
+        "asks test-model (try 2)",
+        "| thought 2.",
+        "test-model answered: 1 request, 12 + 3 tokens, $0.2500",
+        "| Done.",
+    ]
+    assert not any("almost done" in line for line in lines)
+
+
+def test_server_sent_events_of_what_is_asked_for_go_on_after_the_last_one_that_came(server: ThreadServer) -> None:
+    run_id = server.execute(SUBMIT, spec=STAMMER)["submitWorkflow"]["workflow"]["id"]
+    parameters = {"query": OUTPUT, "variables": json.dumps({"id": run_id, "after": 0, "only": ["OUTPUT"]})}
+    headers = {"Accept": "text/event-stream"}
+
+    with server.client() as client:
+        whole = client.get("/graphql", params=parameters, headers=headers).text
+        ids = re.findall(r"^id: (\d+)$", whole, re.MULTILINE)
+        rest = client.get("/graphql", params=parameters, headers={**headers, "Last-Event-ID": ids[0]}).text
+        over = client.get("/graphql", params=parameters, headers={**headers, "Last-Event-ID": ids[-1]}).text
+
+    assert sequences(rest) == [number for number in sequences(whole) if number > int(ids[0])]
+    assert {"NodeOutputChunk", "AttemptFailed", "WorkflowCompleted"} <= set(re.findall(r'"__typename":"(\w+)"', whole))
+    assert "data: {" not in over
+
+
+def sequences(text: str) -> list[int]:
+    return [
+        event["sequence"]
+        for data in re.findall(r"^data: (\{.+\})", text, re.MULTILINE)
+        for event in json.loads(data)["data"]["workflowUpdates"]["events"]
+    ]

@@ -65,6 +65,24 @@ def test_texts_of_several_nodes_are_written_line_by_line_each_with_its_node() ->
     ]
 
 
+def test_a_text_ends_before_its_run_does() -> None:
+    log = StreamLog()
+    log.start()
+    log.chunk("the end")
+    log.complete()
+    log.end()
+    output = [event for event in events_of(log) if event.kind in {"NodeOutputChunk", "WorkflowCompleted"}]
+    stream = io.StringIO()
+
+    with PlainView(stream) as view:
+        view.show(LocalBoard(fold(log.events)), output)
+
+    assert [line[15:] for line in stream.getvalue().splitlines()] == [
+        "n0                | the end",
+        "(brief)           completed",
+    ]
+
+
 def test_a_long_line_is_broken_between_words() -> None:
     lines = TextLines(width=10)
 
