@@ -7,7 +7,18 @@ from typing import Final
 
 from benchmarks.figure import CannotMeasureError, Figure, table
 
-NAMES: Final = ("dbos", "durable", "engine", "graphql", "langgraph", "memory", "scale", "service", "subscribers")
+NAMES: Final = (
+    "dbos",
+    "durable",
+    "engine",
+    "graphql",
+    "langgraph",
+    "memory",
+    "scale",
+    "service",
+    "streams",
+    "subscribers",
+)
 
 
 def main(names: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from benchmarks import durable, engine, graphql, langgraph, memory, scale, service, subscribers
+from benchmarks import durable, engine, graphql, langgraph, memory, scale, service, streams, subscribers
 from benchmarks.__main__ import NAMES, main
 from benchmarks.figure import Figure, table
 from tests.support.requirements import require_postgres
@@ -55,6 +55,13 @@ def test_every_subscriber_of_a_run_is_told_every_event() -> None:
     assert told.name == "5 subscribers, events told to each"
     assert told.value == len(["submitted", "started", *["attempt", "completed"] * 5, "completed"])
     assert [figure.at_most for figure in figures if figure.target] == [2.5, 60, 1.25, 16]
+
+
+def test_every_subscriber_of_a_stream_hears_the_whole_output() -> None:
+    figures = streams.figures(streams.Sizes(chunks=300, per_second=1_000, subscribers=3, rounds=1))
+
+    assert [figure.at_most for figure in figures if figure.target] == [50, 2] * 2
+    assert names(figures)[:2] == ["memory, 3 subscribers, chunks streamed", "memory, 3 subscribers, messages to each"]
 
 
 def test_finished_runs_are_measured_in_a_process_of_their_own() -> None:
