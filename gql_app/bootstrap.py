@@ -22,6 +22,7 @@ from gql_app.storage.memory import MemoryRunRepository
 from gql_app.telemetry.instruments import Instruments
 from gql_app.telemetry.logs import redacted
 from gql_app.tools.builtin import builtin_tools
+from gql_app.tools.equipped import equipped
 from gql_app.tools.plugins import load_plugins
 from gql_app.tools.registry import ToolRegistry, load_tools
 from gql_app.vault.vault import make_vault
@@ -77,7 +78,7 @@ async def _open(
     make_executor = partial(
         AsyncioExecutor,
         repository=repository,
-        tools=registry,
+        tools=await _equip(stack, settings, registry),
         evaluator=sandbox,
         clock=clock,
         settings=settings,
@@ -106,6 +107,16 @@ async def _open(
         settings=settings,
         parts=_included_in_health(service, registry),
     )
+
+
+async def _equip(stack: AsyncExitStack, settings: Settings, registry: ToolRegistry) -> Tools:
+    """Open what the calls of tools share, in a process that calls any."""
+    if settings.role is Role.API:
+        return registry
+    tools, resources = await stack.enter_async_context(equipped(registry))
+    if len(resources):
+        registry.include_part("resources", resources.problem)
+    return tools
 
 
 def _included_in_health(service: WorkflowService, registry: ToolRegistry) -> Mapping[str, Callable[[], str | None]]:

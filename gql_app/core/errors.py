@@ -22,7 +22,8 @@ ToolError                         what a tool raises to say how it failed
 ├── ExpressionError               an expression failed at run time
 ├── SecretUnavailableError        a secret has gone since the run was submitted
 ├── ToolServerUnavailableError    the server that has the tool cannot be reached now
-└── McpToolError                  a tool of an MCP server says that it failed
+├── McpToolError                  a tool of an MCP server says that it failed
+└── ResourceUnavailable           what calls share is not open
 """
 
 from collections.abc import Sequence
@@ -293,3 +294,7 @@ class McpToolError(ToolError):
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message, type="McpToolError", retryable=retryable)
+
+
+class ResourceUnavailable(ToolError):
+    """What calls share is not open: it could not be, or not yet."""

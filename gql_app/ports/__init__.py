@@ -3,6 +3,7 @@
 from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
 from gql_app.ports.context import Reports, Steps, StepSpec, StepWork, ToolContext
 from gql_app.ports.execution import Clock, Evaluator, Executor, ExecutorLoad
+from gql_app.ports.resources import Resource, Resources
 from gql_app.ports.storage import IdempotencyKey, KeyRecord, KeyRecords, Lease, Letter, RunRepository
 from gql_app.ports.tools import Secrets, Tool, Tools, ToolSource
 
@@ -17,6 +18,8 @@ __all__ = [
     "Lease",
     "Letter",
     "Reports",
+    "Resource",
+    "Resources",
     "RunFilter",
     "RunOrder",
     "RunOrderField",

@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from gql_app.core.errors import ResourceUnavailable
 from gql_app.core.events import LogLevel, StepKind, Usage
 from gql_app.core.ids import Namespace, RunId
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
@@ -22,6 +23,9 @@ from gql_app.ports.checks import (
     check_text,
     check_usage,
 )
+from gql_app.ports.resources import Resource, Resources
+
+T = TypeVar("T")
 
 
 def no_heartbeat() -> None:
@@ -108,7 +112,22 @@ class _NoSteps:
 
 
 SILENCE: Final[Reports] = _Silence()
+
+
 NO_STEPS: Final[Steps] = _NoSteps()
+
+
+@dataclass(frozen=True, slots=True)
+class _NoResources:
+    """Has no resources."""
+
+    def get(self, resource: Resource[T]) -> T:
+        """Refuse."""
+        told = "a tool in a process of its own shares nothing, and neither does one that no service has called."
+        raise ResourceUnavailable(f"The resource {resource.name!r} is not available: {told}", retryable=False)
+
+
+NO_RESOURCES: Final[Resources] = _NoResources()
 
 
 class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,12 +149,20 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     """How many bytes of JSON the output may take."""
     reports: Reports = SILENCE
     steps: Steps = NO_STEPS
+    resources: Resources = NO_RESOURCES
 
     @property
     def idempotency_key(self) -> str:
         """Name this node of this run, or this step of it, the same for every attempt."""
         parts = (self.run_id, self.node_id) if self.step_id is None else (self.run_id, self.node_id, self.step_id)
         return "/".join(parts)
+
+    def resource(self, resource: Resource[T]) -> T:
+        """Give what calls share, which was opened when the service started.
+
+        Raises `ResourceUnavailable` while it is not open. It is retryable: opening is tried again and again.
+        """
+        return self.resources.get(resource)
 
     def emit(self, chunk: str) -> None:
         """Stream a piece of text to whoever watches. It is a sign of life; in a tool of its own process, nothing."""
@@ -208,7 +235,7 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
         retry: RetryPolicy | None = None,
         timeout: TimeoutPolicy | None = None,
     ) -> Json:
-        """Call another tool as a step: by its own policies and limits, unless others are given.
+        """Call another tool as a step: by its own policies and limits, unless others are given. No input is `{}`.
 
         Raises `StepFailedError` once it is given up.
         """
@@ -217,7 +244,7 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
             id=check_step_id(id, self.step_id),
             kind=StepKind.TOOL,
             name=check_name(name, "The name of a tool"),
-            input=input,
+            input={} if input is None else input,
             retry=retry,
             timeout=timeout,
         )

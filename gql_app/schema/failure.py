@@ -15,7 +15,7 @@ class Failure:
         description=(
             "The class of the error, as the tool told it, or one of AttemptTimeout, HeartbeatTimeout, QueueTimeout,"
             " TotalTimeout, WorkerLost, ExpressionError, InvalidInput, InvalidOutput,"
-            " SecretUnavailable."
+            " SecretUnavailable, ResourceUnavailable."
         )
     )
     message: str = strawberry.field(description="What went wrong.")

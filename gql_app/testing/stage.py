@@ -19,7 +19,7 @@ from gql_app.core.values import Json
 from gql_app.engine.clock import SystemClock
 from gql_app.engine.elected import ElectedExecutor
 from gql_app.engine.executor import AsyncioExecutor
-from gql_app.ports import Clock, Tool
+from gql_app.ports import Clock, Resource, Tool, Tools
 from gql_app.sandbox.sandbox import Sandbox
 from gql_app.service import WorkflowService
 from gql_app.settings import Settings
@@ -27,6 +27,7 @@ from gql_app.storage.memory import MemoryRunRepository
 from gql_app.testing.results import RunResult, describe_run
 from gql_app.testing.scripted import ScriptedTool
 from gql_app.testing.virtual_time import VirtualClock, VirtualTimeLoop
+from gql_app.tools.equipped import equipped
 from gql_app.tools.registry import ToolRegistry, is_tool
 
 Cast: TypeAlias = Tool | ScriptedTool | ModuleType
@@ -43,6 +44,7 @@ class Stage:
         tools: Iterable[Cast] = (),
         *,
         replacing: Iterable[Tool] = (),
+        resources: Mapping[Resource[Json], Json] | None = None,
         secrets: Mapping[str, str] | None = None,
         settings: Mapping[str, Json] | None = None,
     ) -> None:
@@ -51,7 +53,8 @@ class Stage:
         self._settings = _Isolated(**(settings or {}))
         self._sandbox = Sandbox(self._settings)
         self._registry = make_registry(self._settings, list(_real(cast)), evaluator=self._sandbox)
-        self._tools = _Tools(self._registry, [*replacing, *self._stand_ins()])
+        self._resources = resources
+        self._tools: Tools = _Tools(self._registry, [*replacing, *self._stand_ins()])
         self._secrets = _Secrets(secrets or {})
         self._clock: Clock = SystemClock()
         self._exit = AsyncExitStack()
@@ -67,6 +70,8 @@ class Stage:
         if isinstance(loop, VirtualTimeLoop):
             self._clock = VirtualClock()
         await self._exit.enter_async_context(self._registry)
+        opened = equipped(self._tools, replacing=self._resources)
+        self._tools, _ = await self._exit.enter_async_context(opened)
         self._exit.push_async_callback(self._sandbox.close)
         repository = MemoryRunRepository(clock=self._clock, settings=self._settings)
         self._exit.push_async_callback(repository.close)

@@ -12,11 +12,12 @@ from gql_app.core.plan import ToolDefinition
 from gql_app.core.run import NodeStatus
 from gql_app.core.spec import DAYS_30
 from gql_app.core.values import Json
-from gql_app.ports import Reports, Tool, ToolContext
+from gql_app.ports import Reports, Resource, Tool, ToolContext
 from gql_app.testing.failures import NoOutputError
 from gql_app.testing.loops import run_on_a_loop
 from gql_app.testing.results import LogLine, ProgressReport, RunResult, StepResult
 from gql_app.testing.stage import Cast, Stage
+from gql_app.tools.equipped import resources_of
 
 NODE: Final = "call"
 """The id of the node that calls the tool."""
@@ -54,13 +55,14 @@ class ToolResult:
         raise NoOutputError(f"The call has no output: it is {self.status}{told}")
 
 
-def call_tool(
+def call_tool(  # noqa: PLR0913 - they go by keyword, and each may be left out
     tool: Tool,
     input: Json = None,
     *,
     attempt: int = 1,
     timeout: float | None = None,
     tools: Iterable[Cast] = (),
+    resources: Mapping[Resource[Json], Json] | None = None,
     settings: Mapping[str, Json] | None = None,
     cancel_after: float | None = None,
     real_time: bool = False,
@@ -69,11 +71,19 @@ def call_tool(
     """Call a tool once, as a node does that has this input, and tell what came of it. A failure is a result, too.
 
     The tool is told that it is the attempt of this number. It has `timeout` seconds, or else those that it declares;
-    `tools` are those that it can call in turn, scripted or not. A call in a process of its own shows nothing but its
+    `tools` are those that it can call in turn, scripted or not. `resources` are given to it instead of opening those of
+    the tools. A call in a process of its own shows nothing but its
     output. Time, `settings` and `cancel_after` are as in `run_workflow`.
     """
     work = call_tool_async(
-        tool, input, attempt=attempt, timeout=timeout, tools=tools, settings=settings, cancel_after=cancel_after
+        tool,
+        input,
+        attempt=attempt,
+        timeout=timeout,
+        tools=tools,
+        resources=resources,
+        settings=settings,
+        cancel_after=cancel_after,
     )
     return run_on_a_loop(work, real_time=real_time, patience=patience)
 
@@ -85,13 +95,14 @@ async def call_tool_async(
     attempt: int = 1,
     timeout: float | None = None,
     tools: Iterable[Cast] = (),
+    resources: Mapping[Resource[Json], Json] | None = None,
     settings: Mapping[str, Json] | None = None,
     cancel_after: float | None = None,
 ) -> ToolResult:
     """Do what `call_tool` does on the running loop: on virtual time if that is one, else in real time."""
     capture = _Capture()
     watched = _Watched(tool, capture, attempt)
-    async with Stage(tools, replacing=[watched], settings=settings) as stage:
+    async with Stage(tools, replacing=[watched], resources=resources, settings=settings) as stage:
         run = await stage.run(_document(tool, timeout), input={} if input is None else input, cancel_after=cancel_after)
     return _describe(run, capture)
 
@@ -163,6 +174,7 @@ class _Watched:
 
     def __init__(self, tool: Tool, capture: _Capture, attempt: int) -> None:
         self.definition: Final[ToolDefinition] = tool.definition
+        self.resources: Final = resources_of(tool)
         self._tool = tool
         self._capture = capture
         self._attempt = attempt

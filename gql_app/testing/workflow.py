@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from gql_app.core.planning import ABSENT
 from gql_app.core.values import Json
+from gql_app.ports import Resource
 from gql_app.testing.loops import run_on_a_loop
 from gql_app.testing.results import RunResult
 from gql_app.testing.stage import Cast, Stage
@@ -14,6 +15,7 @@ def run_workflow(
     *,
     tools: Iterable[Cast] = (),
     input: Json = ABSENT,
+    resources: Mapping[Resource[Json], Json] | None = None,
     secrets: Mapping[str, str] | None = None,
     settings: Mapping[str, Json] | None = None,
     cancel_after: float | None = None,
@@ -23,9 +25,9 @@ def run_workflow(
     """Run a document in the real engine, with the tools that ship and `tools`, and tell what became of it.
 
     It runs on virtual time: waiting costs nothing, and a retry in an hour comes in a moment. Delays of retries are the
-    longest that their jitter allows. A `ScriptedTool` stands in for the tool of its name. `settings` are those of the
-    service by their names in Python; environment variables count for nothing. The run is cancelled after `cancel_after`
-    seconds, if that is given and it goes on for so long.
+    longest that their jitter allows. A `ScriptedTool` stands in for the tool of its name, and what `resources` gives
+    for a resource is shared instead of opening that. `settings` are those of the service by their names in Python;
+    environment variables count for nothing. A run that goes on for `cancel_after` seconds is cancelled.
 
     While a function of a tool is out in a thread or process, virtual time stands still; one that is out for `patience`
     real seconds is taken to hang, and time goes on. What waits for the network or another program needs `real_time`.
@@ -33,7 +35,13 @@ def run_workflow(
     Raises `InvalidWorkflowError` for a document that cannot work, and `ScriptError` if a script does not fit.
     """
     work = run_workflow_async(
-        document, tools=tools, input=input, secrets=secrets, settings=settings, cancel_after=cancel_after
+        document,
+        tools=tools,
+        input=input,
+        resources=resources,
+        secrets=secrets,
+        settings=settings,
+        cancel_after=cancel_after,
     )
     return run_on_a_loop(work, real_time=real_time, patience=patience)
 
@@ -43,10 +51,11 @@ async def run_workflow_async(
     *,
     tools: Iterable[Cast] = (),
     input: Json = ABSENT,
+    resources: Mapping[Resource[Json], Json] | None = None,
     secrets: Mapping[str, str] | None = None,
     settings: Mapping[str, Json] | None = None,
     cancel_after: float | None = None,
 ) -> RunResult:
     """Do what `run_workflow` does on the running loop: on virtual time if that is one, else in real time."""
-    async with Stage(tools, secrets=secrets, settings=settings) as stage:
+    async with Stage(tools, resources=resources, secrets=secrets, settings=settings) as stage:
         return await stage.run(document, input=input, cancel_after=cancel_after)

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 from operator import attrgetter
+from types import CellType
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
 from gql_app.core.errors import InvalidToolError
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.spec import RateLimit, RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
-from gql_app.ports import ToolContext
+from gql_app.ports import Resource, ToolContext
 from gql_app.tools.signature import read_signature
 from gql_app.tools.streaming import is_stream, stream, stream_async
 
@@ -87,6 +88,14 @@ class FunctionTool(Generic[P, R]):
         """Everything known without a call."""
         return self._definition
 
+    @property
+    def resources(self) -> tuple[Resource[Json], ...]:
+        """The resources that stand where the function does: in its module, or in the function around it."""
+        function = inspect.unwrap(self._function)
+        cells = (_content(cell) for cell in getattr(function, "__closure__", None) or ())
+        seen = (*getattr(function, "__globals__", {}).values(), *cells)
+        return tuple(dict.fromkeys(value for value in seen if isinstance(value, Resource)))
+
     def parse(self, value: Json) -> Json:
         """Check a resolved input and make the function's arguments of it. Raises `InvalidInputError`."""
         return self._signature.arguments.parse(value)
@@ -144,6 +153,13 @@ def tool(function: Callable[P, R] | None = None, /, **options: Json) -> Json:
 def first_paragraph(docstring: str | None) -> str:
     """Take the first paragraph of a docstring, as one line."""
     return " ".join((docstring or "").strip().partition("\n\n")[0].split())
+
+
+def _content(cell: CellType) -> Json:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None  # Nothing was put in it yet.
 
 
 def _make(function: Callable[P, R], options: dict[str, Json]) -> FunctionTool[P, R]:

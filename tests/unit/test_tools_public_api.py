@@ -21,11 +21,13 @@ def test_everything_promised_is_there() -> None:
     assert all(hasattr(gql_app, name) for name in gql_app.__all__)
     assert set(gql_app.__all__) == {
         "RateLimit",
+        "Resource",
         "RetryPolicy",
         "TimeoutPolicy",
         "ToolContext",
         "ToolError",
         "__version__",
+        "resource",
         "tool",
     }
 
