@@ -51,8 +51,9 @@ class _Call:
 class Calls:
     """All calls of one server."""
 
-    def __init__(self, server: str, redactor: Callable[[], Redactor]) -> None:
+    def __init__(self, server: str, redactor: Callable[[], Redactor], *, shared: bool) -> None:
         self._server = server
+        self._shared = shared
         self._redactor = redactor
         self._current: set[_Call] = set()
 
@@ -101,9 +102,12 @@ class Calls:
             raise ToolServerUnavailableError(f"The MCP server {self._server!r} went away: {error}") from None
 
     async def log(self, params: types.LoggingMessageNotificationParams) -> None:
-        """Show a line of a server's log in the run it is about, if that is known: over HTTP, or in the only call."""
+        """Show a line of a server's log in the run it is about, if that is known: over HTTP, or in the only call.
+
+        Where several namespaces share the server, the only call may still not be the one of a late line.
+        """
         call = _calling.get()
-        if call is None and len(self._current) == 1:
+        if call is None and len(self._current) == 1 and not self._shared:
             call = next(iter(self._current))
         message = self._redactor().hide(_text(params.data))
         if call is None or call not in self._current:

@@ -61,6 +61,11 @@ class ServerConfig(Frozen):
                 )
         return self
 
+    @property
+    def shared(self) -> bool:
+        """Whether the documents of several namespaces may call the tools."""
+        return len(self.namespaces) > 1 or EVERYBODY in self.namespaces
+
     def is_for(self, namespace: Namespace) -> bool:
         """Tell whether the documents of a namespace may call the tools."""
         return EVERYBODY in self.namespaces or namespace in self.namespaces

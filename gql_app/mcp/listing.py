@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import orjson
@@ -18,6 +19,8 @@ MAXIMUM_TOOLS: Final = 1_000
 MAXIMUM_TOTAL_BYTES: Final = 2 << 20
 """Of the schemas of all tools of one server: whether they are schemas takes about 2 s then, in a thread."""
 MAXIMUM_DESCRIPTION: Final = 4_000
+KEPT: Final = 100
+"""For how many tools that are left out the reason is known."""
 SHOWN: Final = 3
 
 _REASON_CHARACTERS: Final = 200
@@ -38,22 +41,27 @@ class Listing:
     """The tools of a server that can be called, and how many cannot, with the reasons for some."""
 
     tools: dict[str, ListedTool] = field(default_factory=dict)
-    reasons: list[str] = field(default_factory=list)
     left_out: int = 0
+    _reasons: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, name: Json, reason: str, count: int = 1) -> None:
         """Note that a tool cannot be used."""
         self.left_out += count
-        if len(self.reasons) < SHOWN:
-            self.reasons.append(f"{quote(name)[:100]}: {reason[:_REASON_CHARACTERS].rstrip('.')}")
+        if len(self._reasons) < KEPT:
+            self._reasons.setdefault(quote(name)[:100], reason[:_REASON_CHARACTERS].rstrip("."))
+
+    def reason(self, name: str) -> str | None:
+        """Say why a tool is left out, if it is and that is known."""
+        return self._reasons.get(quote(name)[:100])
 
     def problem(self) -> str | None:
         """Say which tools are left out, if any are."""
         if not self.left_out:
             return None
-        more = f"; and {self.left_out - len(self.reasons)} more" if self.left_out > len(self.reasons) else ""
+        shown = [f"{name}: {reason}" for name, reason in islice(self._reasons.items(), SHOWN)]
+        more = f"; and {self.left_out - len(shown)} more" if self.left_out > len(shown) else ""
         tools = "1 tool is" if self.left_out == 1 else f"{self.left_out} tools are"
-        return f"{tools} left out: {'; '.join(self.reasons)}{more}."
+        return f"{tools} left out: {'; '.join(shown)}{more}."
 
 
 def take_in(

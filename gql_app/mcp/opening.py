@@ -13,7 +13,7 @@ from gql_app.core.redaction import Redactor
 from gql_app.mcp.config import ServerConfig
 from gql_app.mcp.http import http_transport
 from gql_app.mcp.sealed import SealedText
-from gql_app.mcp.server import Connector, McpServer
+from gql_app.mcp.server import McpServer
 from gql_app.mcp.stdio import Command, stdio_transport
 from gql_app.mcp.troubles import Streams, Troubles
 from gql_app.ports import Secrets, ToolSource
@@ -72,7 +72,7 @@ async def _ended(tasks: Sequence["asyncio.Task[None]"]) -> None:
         logger.warning("%s did not end within %g s and is left alone.", task.get_name(), CLOSE_SECONDS)
 
 
-class _Connector(Connector):
+class _Connector:
     """Puts secrets into the environment or the headers of a server, and connects it."""
 
     def __init__(self, name: str, config: ServerConfig, settings: Settings, secrets: Secrets) -> None:

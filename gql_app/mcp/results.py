@@ -65,14 +65,16 @@ def as_json(definition: ToolDefinition, result: types.CallToolResult | types.Inp
 def as_error(server: str, error: MCPError) -> ToolError:
     """Say what an error of the protocol is to us."""
     message = error.message.strip() or f"The server answered with the error {error.code}."
-    match error.code:
+    # The library has no code of its own for an event that is too long.
+    too_big = error.code == types.CONNECTION_CLOSED and "byte limit" in message
+    match codes.TOO_BIG if too_big else error.code:
         case types.CONNECTION_CLOSED:
             return ToolServerUnavailableError(f"The MCP server {server!r} went away during the call.")
         case codes.UNAVAILABLE:
             return ToolServerUnavailableError(f"The MCP server {server!r} cannot be called: {message}")
         case codes.REFUSED:
             return _refused(server, message, error.data if isinstance(error.data, dict) else {})
-        case codes.TOO_BIG | codes.UNREADABLE:
+        case codes.TOO_BIG | codes.UNREADABLE | types.PARSE_ERROR:
             return InvalidOutputError(f"The MCP server {server!r} gave no result: {message}")
         case types.INVALID_PARAMS:
             return InvalidInputError(f"The MCP server {server!r} refuses the call: {message}")

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 from mcp import types
@@ -43,16 +43,22 @@ class State(Enum):
     CLOSED = auto()
 
 
-class Connector:
+class Connector(Protocol):
     """Opens connections to one server, with its secrets as they are then."""
 
-    redactor: Redactor
-    starts_it: bool
-    """Whether the server is a program that is started."""
+    @property
+    def redactor(self) -> Redactor:
+        """Takes the secrets out that the server was handed."""
+        ...
+
+    @property
+    def starts_it(self) -> bool:
+        """Whether the server is a program that is started."""
+        ...
 
     def open(self, troubles: Troubles) -> AbstractAsyncContextManager[Streams]:
         """Start the server, or reach it."""
-        raise NotImplementedError
+        ...
 
 
 class McpServer:
@@ -77,7 +83,7 @@ class McpServer:
         self._connect_seconds = connect_seconds
         self._publish = publish
         self._random = random
-        self._calls = Calls(name, lambda: connector.redactor)
+        self._calls = Calls(name, lambda: connector.redactor, shared=config.shared)
         self._state = State.CONNECTING
         self._turned = asyncio.Event()
         self._reason = "It has not answered yet"
@@ -102,10 +108,10 @@ class McpServer:
 
     def why_missing(self, name: str) -> str | None:
         """Say why a tool is not there: the server is not connected, or the tool was left out."""
-        problem = self.problem()
-        if problem is None or (self._state is State.CONNECTED and repr(name.removeprefix(self.prefix)) not in problem):
-            return None
-        return f"The MCP server `{self.name}`: {problem}"
+        if self._state is not State.CONNECTED:
+            return f"The MCP server `{self.name}`: {self.problem()}"
+        reason = None if self._listing is None else self._listing.reason(name.removeprefix(self.prefix))
+        return None if reason is None else f"The MCP server `{self.name}` has it, but it is left out: {reason}."
 
     def problem(self) -> str | None:
         """Say what is wrong with the server, if anything is."""

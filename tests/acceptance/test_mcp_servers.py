@@ -74,7 +74,7 @@ async def test_a_run_calls_the_tools_and_the_health_tells_how_the_servers_are(se
     assert told["mcp.broken"]["message"].startswith(
         "It is not connected. It ended with exit code 1: no licence found. It is tried again in "
     )
-    assert "  MCP         mcp.test: connected, 14 tools\n" in server.greeting
+    assert "  MCP         mcp.test: connected, 15 tools\n" in server.greeting
     assert "  MCP         mcp.broken: It is not connected. It ended with exit code 1" in server.greeting
 
 
@@ -143,6 +143,28 @@ async def test_the_servers_end_with_the_service(server: ProcessServer, tmp_path:
     assert code == 0
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+@pytest.mark.anyio
+async def test_a_service_that_is_killed_leaves_no_server_and_no_run_behind(tmp_path: Path) -> None:
+    settings = configure(tmp_path, test=stdio_server(tmp_path))
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    with server_process("--store", store, directory=REPOSITORY, **settings) as first:
+        run_id = submit(first, document({"id": "wait", "tool": "mcp.test.wait_for", "input": {"name": "go"}}))
+        await until((tmp_path / "go-called").exists)
+        process = int((tmp_path / "go-called").read_text())
+        first.process.kill()
+        first.process.wait()
+    await until(lambda: not (Path("/proc") / str(process)).exists())
+
+    # Now the run is taken over before the server is there.
+    settings["GQL_APP_MCP_START_SECONDS"] = "0"
+    (tmp_path / "go").touch()
+    with server_process("--store", store, directory=REPOSITORY, **settings) as second:
+        run = await finished(second, run_id)
+
+    assert (run["status"], run["output"]) == ("COMPLETED", {"wait": "go"})
+    assert run["nodes"][0]["attempt"] == 2
 
 
 def test_the_command_line_lists_the_tools_and_runs_documents_with_them(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gql_app.core.errors import (
     ToolError,
     ToolServerUnavailableError,
 )
+from gql_app.core.ids import DEFAULT_NAMESPACE
 from gql_app.core.values import Json
 from gql_app.settings import Settings
 from tests.support.mcp import LONGEST_WAIT, Recorder, opened, until
@@ -103,6 +104,10 @@ TOOLS += [
         assert tools.names() == ["mcp.odd.fine", "mcp.odd.work"]
         assert await tools.call("mcp.odd.work") == "worked"
         problem = str(tools.problem("mcp.odd"))
+        assert str(tools.registry.why_missing("mcp.odd.c", DEFAULT_NAMESPACE)).startswith(
+            "The MCP server `odd` has it, but it is left out: "
+        )
+        assert tools.registry.why_missing("mcp.odd.other", DEFAULT_NAMESPACE) is None
 
     assert problem.startswith('5 tools are left out: "a": ')
     assert problem.endswith("; and 2 more.")
@@ -235,6 +240,33 @@ def call(id, params):
         lists = [int(await tools.call("mcp.odd.work")) for _ in range(3)]
 
     assert lists[-1] < 1_000
+
+
+async def test_tools_of_a_server_of_the_older_rules_come_and_go(tmp_path: Path) -> None:
+    changing = """
+def call(id, params):
+    TOOLS[0] = {**TOOLS[0], "name": TOOLS[0]["name"] + "2"}
+    send(method="notifications/tools/list_changed")
+    send(id=id, result={"content": []})
+"""
+    async with opened(odd=odd_server(tmp_path, changing)) as tools:
+        await tools.call("mcp.odd.work")
+        await until(lambda: tools.names() == ["mcp.odd.work2"])
+
+
+async def test_a_log_line_is_shown_by_nobody_where_it_may_be_about_another_namespace(tmp_path: Path) -> None:
+    shown = Recorder()
+    late = """
+def call(id, params):
+    send(method="notifications/message", params={"level": "info", "data": "for somebody else"})
+    send(id="p1", method="ping")
+    sys.stdin.readline()
+    send(id=id, result={"content": []})
+"""
+    async with opened(odd={**odd_server(tmp_path, late), "namespaces": ["*"]}) as tools:
+        await tools.call("mcp.odd.work", context=context_of(reports=shown))
+
+    assert shown.logs == []
 
 
 async def test_progress_of_any_kind_is_shown_as_far_as_it_makes_sense(tmp_path: Path) -> None:

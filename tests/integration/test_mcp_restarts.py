@@ -15,7 +15,7 @@ from gql_app.testing.virtual_time import run_on_virtual_time
 from tests.support.tools import context_of
 
 
-class Refusing(Connector):
+class Refusing:
     """Never gets a connection, and notes when it was asked for one."""
 
     starts_it = True

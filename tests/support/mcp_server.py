@@ -96,6 +96,13 @@ def big(size: int) -> str:
 
 
 @server.tool(structured_output=False)
+async def big_at_last(context: Context, size: int) -> str:
+    """Give a long text after having said that it is coming."""
+    await context.report_progress(1, 2, "coming")
+    return "x" * size
+
+
+@server.tool(structured_output=False)
 def environment(name: str) -> str:
     """Tell an environment variable."""
     return os.environ.get(name, "(not set)")
