@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -27,12 +28,12 @@ HELLO: Json = {
 class Peer:
     """Talks to `gql-app mcp` line by line."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def __init__(self, process: "subprocess.Popen[bytes]", stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> None:
+        assert stdin is not None
+        assert stdout is not None
         assert process.stderr is not None
         self.process = process
-        self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
+        self._in, self._out, self._err = stdin, stdout, process.stderr
 
     def write(self, *lines: bytes) -> None:
         for line in lines:
@@ -68,18 +69,29 @@ class Peer:
 
 
 @contextmanager
-def peer(directory: Path, url: str = NOWHERE, **settings: str) -> Iterator[Peer]:
+def peer(directory: Path, url: str = NOWHERE, *, redirection: str = "", blocking: bool = True) -> Iterator[Peer]:
+    """Start it, with or without pipes that block, and with what a shell may do to its streams."""
+    source, into = os.pipe()
+    out, sink = os.pipe()
+    os.set_blocking(source, blocking)
+    os.set_blocking(sink, blocking)
     kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    with subprocess.Popen(
-        command("mcp", "--url", url),
-        cwd=directory,
-        env={**environment(**settings), **kept},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with (
+        os.fdopen(into, "wb") as stdin,
+        os.fdopen(out, "rb") as stdout,
+        subprocess.Popen(
+            ["sh", "-c", f'exec "$@" {redirection}', "sh", *command("mcp", "--url", url)],
+            cwd=directory,
+            env={**environment(), **kept},
+            stdin=source,
+            stdout=sink,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        os.close(source)
+        os.close(sink)
         try:
-            yield Peer(process)
+            yield Peer(process, stdin, stdout)
         finally:
             process.kill()
 
@@ -226,6 +238,28 @@ def test_messages_may_come_from_a_file(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["result"]["serverInfo"]["name"] == "gql_app"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_stream_that_is_closed_from_the_beginning_is_told(tmp_path: Path, closed: str) -> None:
+    with peer(tmp_path, redirection=closed) as talker:
+        code, _, complaints = talker.end()
+
+    assert code == 1
+    assert complaints == ("gql-app: The assistant talks over standard input and output, and one of them is closed.\n")
+
+
+def test_streams_that_do_not_block_are_waited_for(tmp_path: Path) -> None:
+    with peer(tmp_path, blocking=False) as talker:
+        talker.greet()
+        for number in range(1, 21):
+            talker.send("tools/list", number)
+        told = [talker.receive()["id"] for _ in range(20)]
+        talker.close()
+        code, _, complaints = talker.end()
+
+    assert sorted(told) == list(range(1, 21))
+    assert (code, complaints) == (0, "")
 
 
 def test_an_address_that_is_none_is_told_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -56,8 +57,12 @@ def _split(source: int) -> Iterator[bytes]:
 
 
 def _read(source: int) -> bytes:
-    try:
-        return os.read(source, _CHUNK_BYTES)
-    except OSError:
-        # The terminal is gone, or the descriptor was never open.
-        return b""
+    while True:
+        try:
+            return os.read(source, _CHUNK_BYTES)
+        except BlockingIOError:
+            # Whoever shares the descriptor has made it so.
+            select.select([source], [], [])
+        except OSError:
+            # The terminal is gone.
+            return b""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 from typing import Any, Final
 
 import anyio
@@ -143,4 +144,8 @@ def _write(sink: int, data: bytes) -> None:
     """Write all of it, however long that takes."""
     left = memoryview(data)
     while left:
-        left = left[os.write(sink, left) :]
+        try:
+            left = left[os.write(sink, left) :]
+        except BlockingIOError:
+            # Whoever shares the descriptor has made it so.
+            select.select([], [sink], [])

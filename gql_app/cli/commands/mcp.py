@@ -7,7 +7,7 @@ import sys
 
 from gql_app.cli.assistant.server import make_server
 from gql_app.cli.assistant.wire import serve
-from gql_app.cli.failures import ExitCode
+from gql_app.cli.failures import CommandError, ExitCode
 from gql_app.cli.interruption import Interruption
 from gql_app.cli.output import reserved_stdout, tell
 from gql_app.cli.remote import connected
@@ -17,6 +17,8 @@ from gql_app.web.loop import run as run_loop
 
 def main(options: argparse.Namespace) -> int:
     """Serve an assistant over standard input and output, until it closes them."""
+    if sys.stdin is None or sys.stdout is None:
+        raise CommandError("The assistant talks over standard input and output, and one of them is closed.")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="gql-app mcp: %(levelname)s %(message)s")
     return run_loop(_serve(options))
 
