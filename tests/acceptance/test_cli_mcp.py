@@ -1,6 +1,8 @@
 """`gql-app mcp`: an assistant runs workflows on a real server."""
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -429,3 +431,47 @@ async def test_who_may_not_do_it_is_told_what_would_help(tmp_path: Path) -> None
     assert (nobody.code, watching.code, forbidden.code) == ("UNAUTHENTICATED", "UNAUTHENTICATED", "FORBIDDEN")
     assert "GQL_APP_TOKEN" in nobody.text
     assert reader not in forbidden.text
+
+
+async def test_a_workflow_can_run_workflows_as_an_assistant_does(tmp_path: Path) -> None:
+    # Its expressions are not for the run that hands it over.
+    inner = json.loads(json.dumps(HELLO).replace("${", "$${"))
+    document = {
+        "name": "outer",
+        "nodes": [
+            {"id": "start", "tool": "mcp.flows.submit_workflow", "input": {"document": inner, "input": {"who": "Ada"}}},
+            {
+                "id": "wait",
+                "tool": "mcp.flows.watch_workflow",
+                "input": {"id": "${ nodes.start.output.workflow.id }", "seconds": LONGEST_WAIT},
+            },
+            {
+                "id": "broken",
+                "tool": "mcp.flows.submit_workflow",
+                "input": {"document": BROKEN},
+                "retry": {"maximumAttempts": 1},
+                "continueOnFailure": True,
+            },
+        ],
+        "output": {"hello": "${ nodes.wait.output.output.value }", "error": "${ nodes.broken.error.message }"},
+    }
+    with closing(ReservedPort()) as port:
+        url = f"http://127.0.0.1:{port.number}"
+        flows = {
+            "command": sys.executable,
+            "arguments": ["-m", "gql_app", "mcp", "--url", url],
+            **environment_of_path(),
+        }
+        arguments = ("--port", str(port.number))
+        with server_process(*arguments, GQL_APP_MCP_SERVERS=json.dumps({"flows": flows})):
+            async with assistant(url, tmp_path) as helper:
+                watched = await ended(helper, document)
+
+    assert watched["workflow"]["status"] == "COMPLETED"
+    assert watched["output"]["value"]["hello"] == {"hi": {"who": "Ada"}}
+    assert "INVALID_WORKFLOW: The workflow is invalid: 3 problems." in watched["output"]["value"]["error"]
+
+
+def environment_of_path() -> Json:
+    """Tell a program where our modules are, if that is said at all."""
+    return {"environment": {"PYTHONPATH": os.environ["PYTHONPATH"]}} if "PYTHONPATH" in os.environ else {}
