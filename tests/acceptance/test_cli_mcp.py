@@ -351,6 +351,28 @@ async def test_a_big_run_is_told_in_little_room(server: ThreadServer, tmp_path: 
     assert watched.data["earlierEventsLeftOut"] + len(watched.data["events"]) == watched.data["sequence"]
 
 
+async def test_many_long_errors_are_told_in_little_room(server: ThreadServer, tmp_path: Path) -> None:
+    bad = {"tool": "fail", "retry": {"maximumAttempts": 1}, "continueOnFailure": True}
+    given = {"times": 1, "type": "T" * 60, "message": "why? " * 190}
+    failing = [{"id": f"n{n}", "input": given, **bad} for n in range(60)]
+    wrong = [{"id": f"n{n}", "tool": "echo", "input": {"value": f"${{ {'x' * 1_900} }}"}} for n in range(60)]
+
+    async with assistant(server.url, tmp_path) as helper:
+        run_id = await started(helper, {"name": "w" * 100, "nodes": failing})
+        watched = await helper.call("watch_workflow", id=run_id, after=0, seconds=LONGEST_WAIT)
+        read = await helper.call("get_workflow", id=run_id)
+        node = await helper.ask("get_node", id=run_id, node="n7")
+        refused = await helper.call("submit_workflow", document={"name": "wrong", "nodes": wrong})
+
+    assert len(watched.text) < 40_000
+    assert len(read.text) < 20_000
+    assert node["attempts"][0]["error"]["message"] == given["message"].strip()
+    assert len(refused.text) < 15_000
+    failure = refused.data["failure"]
+    assert len(failure["problems"]) + failure["moreProblems"] == 60
+    assert f"and {failure['moreProblems']} more problems" in refused.text
+
+
 async def test_runs_are_listed_by_what_is_known_of_them(server: ThreadServer, tmp_path: Path) -> None:
     async with assistant(server.url, tmp_path) as helper:
         ids = [await started(helper, {**HELLO, "name": f"w{n % 2}", "labels": {"n": str(n)}}) for n in range(5)]

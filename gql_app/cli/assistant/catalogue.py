@@ -14,13 +14,13 @@ from gql_app.cli.tool_words import first_line, name_fields
 from gql_app.client import Tool, WorkflowClient
 from gql_app.core.values import Json
 
-SHOWN_TOOLS: Final = 60
+SHOWN_TOOLS: Final = 50
 SCHEMA_BYTES: Final = 12_000
 """How much of an answer schemas may take up."""
 LONGEST_SCHEMA_BYTES: Final = 40_000
 """The same, where only one tool is told of."""
 DESCRIPTION_CHARACTERS: Final = 2_000
-LINE_CHARACTERS: Final = 200
+LINE_CHARACTERS: Final = 160
 
 
 class ListTools(Asked, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ PART_BYTES: Final = 8_000
 PREVIEW_BYTES: Final = 600
 """How much is told of a value that stands in a list of others."""
 MAXIMUM_CUTS: Final = 20
+POINTER_CHARACTERS: Final = 300
+"""Places whose pointers are longer are not named, if any other is."""
 NAMED: Final = 20
 
 _TRIALS: Final = 9
@@ -62,7 +64,7 @@ def preview(value: Json, room: int = PREVIEW_BYTES, place: tuple[int | str, ...]
         trimmer = _Trimmer(max(room >> (trial + 1), 24), max(48 >> trial, 1), max(_TRIALS - 1 - trial, 1))
         trimmed = trimmer.trim(value, place, 0)
         if measure(trimmed) <= room:
-            return Excerpt(value=trimmed, cut=tuple(trimmer.cuts[:MAXIMUM_CUTS]))
+            return Excerpt(value=trimmed, cut=_worth_naming(trimmer.cuts))
     return Excerpt(value=f"… ({quote(value)})", cut=(_cut(value, place, 0),))
 
 
@@ -139,7 +141,7 @@ def _page_list(items: Sequence[Json], place: tuple[str, ...], offset: int, room:
     cuts = [cut for excerpt in shown for cut in excerpt.cut]
     return Excerpt(
         value=[excerpt.value for excerpt in shown],
-        cut=tuple(cuts[:MAXIMUM_CUTS]),
+        cut=_worth_naming(cuts),
         next_offset=end if end < len(items) else UNSET,
     )
 
@@ -160,6 +162,11 @@ def _cut(value: str | list[Json] | dict[str, Json], place: tuple[int | str, ...]
         "string" if isinstance(value, str) else "list" if isinstance(value, list) else "object"
     )
     return Cut(pointer=make_pointer(place), kind=kind, size=len(value), shown=shown)
+
+
+def _worth_naming(cuts: Sequence[Cut]) -> tuple[Cut, ...]:
+    short = [cut for cut in cuts if len(cut.pointer) <= POINTER_CHARACTERS]
+    return tuple(short[:MAXIMUM_CUTS] or cuts[:1])
 
 
 def _describe(value: Json) -> str:

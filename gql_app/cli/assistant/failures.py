@@ -1,8 +1,10 @@
 """Expected failures as an assistant is told of them: a code, a text, and what to do about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gql_app.cli.assistant.shapes import Answer
@@ -25,7 +27,8 @@ from gql_app.client import (
     ServerOverloadedError,
 )
 
-SHOWN_PROBLEMS: Final = 30
+PROBLEM_BYTES: Final = 10_000
+"""How much is told of what is wrong with a document."""
 TEXT_CHARACTERS: Final = 2_000
 
 _ADVICE: Final[Mapping[type[ClientError], str]] = {
@@ -86,8 +89,8 @@ def explain(error: ClientError | AskedWronglyError) -> Failure:
         case AskedWronglyError() as wrong:
             return Failure(code=wrong.code, message=message)
         case InvalidDocumentError(problems=problems):
-            left = max(0, len(problems) - SHOWN_PROBLEMS)
-            shown = problems[:SHOWN_PROBLEMS]
+            shown = _that_fit(problems)
+            left = len(problems) - len(shown)
             return Failure(code=error.code, message=message, advice=advice, problems=shown, more_problems=left)
         case ServerOverloadedError(retry_after_seconds=seconds):
             advice = f"Call again in {seconds:g} seconds."
@@ -98,3 +101,10 @@ def explain(error: ClientError | AskedWronglyError) -> Failure:
             return Failure(code=error.code, message=message, advice=advice)
         case _:
             return Failure(code=_CODES.get(type(error), "FAILED"), message=message, advice=advice)
+
+
+def _that_fit(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Take the first problems, as many as there is room for, and one at least."""
+    sizes = accumulate(len(msgspec.json.encode(problem)) for problem in problems)
+    count = sum(size <= PROBLEM_BYTES for size in sizes)
+    return tuple(problems[: max(1, count)])

@@ -28,6 +28,7 @@ MAXIMUM_PREVIEWS: Final = 12
 SHOWN_ATTEMPTS: Final = 10
 SHOWN_NAMES: Final = 50
 INPUT_BYTES: Final = 2_000
+ERROR_CHARACTERS: Final = 1_000
 _FEW, _MANY = 10, 50
 
 Pointer = Annotated[
@@ -185,7 +186,7 @@ def _view_attempt(attempt: Attempt) -> AttemptView:
         status=attempt.status,
         started_at=attempt.started_at or UNSET,
         duration_seconds=seconds(attempt.duration_seconds),
-        error=view_error(attempt.error),
+        error=view_error(attempt.error, ERROR_CHARACTERS),
     )
 
 

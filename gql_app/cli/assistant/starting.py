@@ -12,8 +12,8 @@ from gql_app.cli.assistant.views import RunView, view_run
 from gql_app.client import WorkflowClient, WorkflowRun
 from gql_app.core.values import Json
 
-SHOWN_LAYERS: Final = 50
-SHOWN_NAMES: Final = 20
+SHOWN_LAYERS: Final = 30
+SHOWN_NAMES: Final = 8
 
 Document = Annotated[
     dict[str, Json] | str,

@@ -14,8 +14,10 @@ from gql_app.cli.output import clean
 from gql_app.cli.words import describe_state
 from gql_app.client import Failure, NodeRun, WorkflowRun
 
-SHOWN_NODES: Final = 40
-MESSAGE_CHARACTERS: Final = 1_000
+SHOWN_NODES: Final = 30
+NAME_CHARACTERS: Final = 200
+MESSAGE_CHARACTERS: Final = 300
+"""How much is told of why something failed, where it is one of many."""
 
 _FIRST: Final = ("FAILED", "RUNNING", "RETRYING", "QUEUED", "CANCELLED", "PENDING", "SKIPPED", "COMPLETED")
 """Which nodes are shown if there is no room for all."""
@@ -80,7 +82,7 @@ def view_run(run: WorkflowRun) -> RunView:
     progress = run.progress
     return RunView(
         id=run.id,
-        name=run.name,
+        name=clean(run.name, NAME_CHARACTERS),
         status=run.status,
         sequence=run.sequence,
         progress=UNSET
@@ -112,12 +114,12 @@ def view_node(node: NodeRun, output: Excerpt | UnsetType = UNSET) -> NodeView:
     )
 
 
-def view_error(failure: Failure | None) -> ErrorView | UnsetType:
+def view_error(failure: Failure | None, room: int = MESSAGE_CHARACTERS) -> ErrorView | UnsetType:
     """Show why something failed."""
     if failure is None:
         return UNSET
-    message = clean(failure.message, MESSAGE_CHARACTERS)
-    return ErrorView(type=failure.type, message=message, node_id=failure.node_id or UNSET)
+    message = clean(failure.message, room)
+    return ErrorView(type=clean(failure.type, NAME_CHARACTERS), message=message, node_id=failure.node_id or UNSET)
 
 
 def view_nodes(

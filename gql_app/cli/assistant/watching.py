@@ -16,6 +16,7 @@ from gql_app.cli.assistant.shapes import Answer, Asked
 from gql_app.cli.assistant.starting import RunId
 from gql_app.cli.assistant.views import NodeView, RunView, view_nodes, view_run
 from gql_app.cli.narration import Narrator
+from gql_app.cli.output import clean
 from gql_app.client import (
     ClientError,
     ConnectionFailedError,
@@ -27,6 +28,7 @@ from gql_app.client import (
 )
 
 SHOWN_EVENTS: Final = 60
+LINE_CHARACTERS: Final = 240
 LONGEST_SECONDS: Final = 300
 USUAL_SECONDS: Final = 30
 SILENCE_SECONDS: Final = 5.0
@@ -114,7 +116,8 @@ class _Seen:
 
     def _line(self, event: RunEvent) -> str:
         at = event.at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
-        return f"{event.sequence} {at}Z {event.node_id or 'the run'}: {self._narrator.describe(event)}"
+        what = clean(self._narrator.describe(event), LINE_CHARACTERS)
+        return f"{event.sequence} {at}Z {event.node_id or 'the run'}: {what}"
 
 
 async def watch(client: WorkflowClient, asked: Watch, report: Report) -> Watched:
