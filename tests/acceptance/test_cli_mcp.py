@@ -20,6 +20,7 @@ from tests.support.assistant import Assistant, assistant
 from tests.support.gate import Gate, gated
 from tests.support.reserved_port import ReservedPort
 from tests.support.server import LONGEST_WAIT, ThreadServer, live_server, server_process
+from tests.support.streaming_tools import TOOLS, streaming
 from tests.support.tokens import add_key
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +75,7 @@ def gate() -> Iterator[Gate]:
 
 @pytest.fixture
 def server(gate: Gate) -> Iterator[ThreadServer]:
-    with live_server(tools=[gate.tool]) as running:
+    with live_server(tools=[gate.tool, *streaming(gate), *TOOLS]) as running:
         yield running
 
 
@@ -91,6 +92,14 @@ async def when_watched(helper: Assistant, act: Callable[[], None]) -> None:
     """Do something once there is progress of a watch that is under way."""
     await helper.progressed()
     act()
+
+
+async def seen(helper: Assistant, run_id: str, shows: Callable[[str], bool]) -> Json:
+    """Watch a run from its beginning, until what is told shows something."""
+    while True:
+        told = await helper.call("watch_workflow", id=run_id, after=0, seconds=1)
+        if shows(told.text):
+            return told.data
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
@@ -215,7 +224,7 @@ async def test_watching_tells_progress_and_goes_on_where_it_was(
 ) -> None:
     async with assistant(server.url, tmp_path) as helper:
         run_id = await started(helper, WAITS)
-        first = await helper.ask("watch_workflow", id=run_id, after=0, seconds=1)
+        first = await seen(helper, run_id, lambda told: "wait: attempt 1 started" in told)
         nothing = await helper.ask("watch_workflow", id=run_id, after=first["sequence"], seconds=1)
         gate.open()
         last = await helper.ask("watch_workflow", id=run_id, after=nothing["sequence"], seconds=LONGEST_WAIT)
@@ -231,12 +240,43 @@ async def test_watching_tells_progress_and_goes_on_where_it_was(
     assert any("wait: attempt 1 started" in message for _, message in helper.progress)
 
 
+async def test_text_progress_and_steps_are_told_by_where_they_have_come_to(
+    server: ThreadServer, gate: Gate, tmp_path: Path
+) -> None:
+    talks = {"id": "talk", "tool": "speak.at.gate", "retry": {"initialIntervalSeconds": 0.01}, "dependsOn": ["think"]}
+    document = {"name": "agents", "nodes": [{"id": "think", "tool": "think"}, talks]}
+
+    async with assistant(server.url, tmp_path) as helper:
+        run_id = await started(helper, document)
+        watched = await seen(helper, run_id, lambda told: '"progress":"50 %' in told)
+        talking = await helper.ask("get_node", id=run_id, node="talk")
+        thinking = await helper.ask("get_node", id=run_id, node="think")
+        gate.open()
+        last = await helper.ask("watch_workflow", id=run_id, after=watched["sequence"], seconds=LONGEST_WAIT)
+
+    think, talk = watched["changedNodes"]
+    assert (talk["streamed"], talk["progress"]) == ("right so far", "50 %, half way")
+    assert "streamed" not in think
+    assert think["usage"] == "1 request, 12 + 3 tokens, $0.2500"
+    assert any("half way" in message or "right so far" in message for _, message in helper.progress)
+    assert not any("NodeOutputChunk" in line or "progress" in line for line in watched["events"])
+    assert any("think: asks test-model" in line for line in watched["events"])
+    assert any("think: INFO: almost done" in line for line in watched["events"])
+    assert talking["outputSoFar"] == {"value": "right so far"}
+    assert thinking["steps"] == [
+        "model-1 COMPLETED: asks test-model; attempt 2 of 3; 1 request, 12 + 3 tokens, $0.2500",
+        'call-1 COMPLETED: calls echo {"value": {"query": "graphql"}}',
+    ]
+    assert last["output"]["value"]["talk"] == "right so far"
+    assert [("streamed" in node) for node in last["changedNodes"]] == [False]
+
+
 async def test_without_a_sequence_only_what_happens_from_now_on_is_told(
     server: ThreadServer, gate: Gate, tmp_path: Path
 ) -> None:
     async with assistant(server.url, tmp_path) as helper:
         run_id = await started(helper, WAITS)
-        before = await helper.ask("watch_workflow", id=run_id, after=0, seconds=1)
+        before = await seen(helper, run_id, lambda told: "wait: attempt 1 started" in told)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(when_watched, helper, gate.open)
             watched = await helper.ask("watch_workflow", id=run_id, seconds=LONGEST_WAIT)
@@ -353,7 +393,8 @@ async def test_a_big_run_is_told_in_little_room(server: ThreadServer, tmp_path: 
 
 async def test_many_long_errors_are_told_in_little_room(server: ThreadServer, tmp_path: Path) -> None:
     bad = {"tool": "fail", "retry": {"maximumAttempts": 1}, "continueOnFailure": True}
-    given = {"times": 1, "type": "T" * 60, "message": "why? " * 190}
+    message = "why? " * 190
+    given = {"times": 1, "type": "T" * 60, "message": message}
     failing = [{"id": f"n{n}", "input": given, **bad} for n in range(60)]
     wrong = [{"id": f"n{n}", "tool": "echo", "input": {"value": f"${{ {'x' * 1_900} }}"}} for n in range(60)]
 
@@ -366,7 +407,7 @@ async def test_many_long_errors_are_told_in_little_room(server: ThreadServer, tm
 
     assert len(watched.text) < 40_000
     assert len(read.text) < 20_000
-    assert node["attempts"][0]["error"]["message"] == given["message"].strip()
+    assert node["attempts"][0]["error"]["message"] == message.strip()
     assert len(refused.text) < 15_000
     failure = refused.data["failure"]
     assert len(failure["problems"]) + failure["moreProblems"] == 60
@@ -430,7 +471,6 @@ async def test_the_service_may_go_and_come_back(tmp_path: Path) -> None:
     assert (before.code, gone.code) == ("UNREACHABLE", "UNREACHABLE")
     assert "gql-app serve" in before.text
     assert not parted["ended"]
-    assert "last seen" in parted["note"]
     assert watched["workflow"]["status"] == "COMPLETED"
     lines = [line.partition("Z ")[2] for line in (*parted["events"], *watched["events"])]
     assert [int(line.split()[0]) for line in (*parted["events"], *watched["events"])] == list(

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gql_app.cli.activity import describe_step, describe_usage
 from gql_app.cli.assistant.excerpts import Excerpt, page, preview
 from gql_app.cli.assistant.failures import AskedWronglyError
 from gql_app.cli.assistant.reporting import Report
@@ -21,13 +22,16 @@ from gql_app.cli.assistant.views import (
     view_nodes,
     view_run,
 )
-from gql_app.client import Attempt, RefusedError, WorkflowClient, WorkflowRun
+from gql_app.cli.output import clean
+from gql_app.cli.words import describe_failure
+from gql_app.client import Attempt, NodeDetails, RefusedError, Step, WorkflowClient, WorkflowRun
 
 MAXIMUM_PREVIEWS: Final = 12
 """Of so many nodes that completed, their outputs are shown too."""
 SHOWN_ATTEMPTS: Final = 10
 SHOWN_NAMES: Final = 50
 INPUT_BYTES: Final = 2_000
+STEP_CHARACTERS: Final = 300
 ERROR_CHARACTERS: Final = 1_000
 _FEW, _MANY = 10, 50
 
@@ -89,7 +93,13 @@ class Node(Answer, frozen=True, kw_only=True):
     input: (
         Annotated[Excerpt, Meta(description="What the tool was called with. Absent until that is known.")] | UnsetType
     ) = UNSET
+    output_so_far: (
+        Annotated[Excerpt, Meta(description="The text that an attempt under way has streamed.")] | UnsetType
+    ) = UNSET
     attempts: Annotated[tuple[AttemptView, ...], Meta(description="The latest calls of its tool, oldest first.")] = ()
+    steps: Annotated[
+        tuple[str, ...], Meta(description="The latest requests to models and calls of tools inside its attempts.")
+    ] = ()
     note: str = ""
 
 
@@ -146,16 +156,28 @@ async def get_node(client: WorkflowClient, asked: GetNode, _: Report) -> Node:
             more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
             raise AskedWronglyError(f"{error} There are {', '.join(names[:SHOWN_NAMES])}{more}.", error.code) from None
         raise
-    completed = node.status == "COMPLETED"
-    if (asked.pointer or asked.offset) and not completed:
-        raise AskedWronglyError(f"Node {node.id} is {node.status}: it has no output.", "NO_OUTPUT")
-    output = page(node.output, asked.pointer, asked.offset) if completed else UNSET
+    so_far = await client.output_so_far(asked.id, asked.node) if node.status == "RUNNING" else None
+    output, text = _output(node, so_far.text if so_far is not None else "", asked)
+    shown = output or text
     return Node(
         node=view_node(node, output),
         input=UNSET if node.input is None else preview(node.input, INPUT_BYTES),
+        output_so_far=text,
         attempts=tuple(map(_view_attempt, node.attempts[-SHOWN_ATTEMPTS:])),
-        note=_hint(output, "get_node") if output else "",
+        steps=tuple(map(_describe_step, node.steps)),
+        note=_hint(shown, "get_node") if shown else "",
     )
+
+
+def _output(node: NodeDetails, so_far: str, asked: GetNode) -> tuple[Excerpt | UnsetType, Excerpt | UnsetType]:
+    """Show what the node returned, or what it has streamed so far."""
+    if node.status == "COMPLETED":
+        return page(node.output, asked.pointer, asked.offset), UNSET
+    if so_far and not asked.pointer:
+        return UNSET, page(so_far, "", asked.offset)
+    if asked.pointer or asked.offset:
+        raise AskedWronglyError(f"Node {node.id} is {node.status}: it has no output.", "NO_OUTPUT")
+    return UNSET, UNSET
 
 
 async def list_workflows(client: WorkflowClient, asked: ListWorkflows, _: Report) -> Workflows:
@@ -188,6 +210,15 @@ def _view_attempt(attempt: Attempt) -> AttemptView:
         duration_seconds=seconds(attempt.duration_seconds),
         error=view_error(attempt.error, ERROR_CHARACTERS),
     )
+
+
+def _describe_step(step: Step) -> str:
+    """Say what a step did or does, in one line."""
+    parts = [f"{step.id} {step.status}: {describe_step(step)}"]
+    parts += [f"attempt {step.attempt} of {step.maximum_attempts}"] if step.attempt > 1 else []
+    parts += [describe_usage(step.usage)] if step.usage else []
+    parts += [describe_failure(step.error)] if step.error else []
+    return clean("; ".join(parts), STEP_CHARACTERS)
 
 
 def _hint(output: Excerpt, tool: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gql_app.cli.activity import describe_progress, describe_usage
 from gql_app.cli.assistant.excerpts import Excerpt
 from gql_app.cli.assistant.shapes import Answer
 from gql_app.cli.output import clean
@@ -54,6 +55,7 @@ class RunView(Answer, frozen=True, kw_only=True):
     error: Annotated[ErrorView, Meta(description="Why it ended without completing.")] | UnsetType = UNSET
     created_at: datetime | UnsetType = UNSET
     duration_seconds: float | UnsetType = UNSET
+    usage: Annotated[str, Meta(description="What it used of language models.")] = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     retry_of: Annotated[str, Meta(description="The run that this one runs again.")] | UnsetType = UNSET
 
@@ -74,6 +76,9 @@ class NodeView(Answer, frozen=True, kw_only=True):
     retry_state: Annotated[str, Meta(description="Why it was not tried again.")] = ""
     error: ErrorView | UnsetType = UNSET
     duration_seconds: float | UnsetType = UNSET
+    progress: Annotated[str, Meta(description="How far its attempt says that it is.")] = ""
+    usage: Annotated[str, Meta(description="What it used of language models.")] = ""
+    streamed: Annotated[str, Meta(description="The end of the text that it has streamed meanwhile.")] = ""
     output: Excerpt | UnsetType = UNSET
 
 
@@ -91,12 +96,13 @@ def view_run(run: WorkflowRun) -> RunView:
         error=view_error(run.error),
         created_at=run.created_at or UNSET,
         duration_seconds=seconds(run.duration_seconds),
+        usage=describe_usage(run.usage) if run.usage else "",
         labels=run.labels,
         retry_of=run.retry_of or UNSET,
     )
 
 
-def view_node(node: NodeRun, output: Excerpt | UnsetType = UNSET) -> NodeView:
+def view_node(node: NodeRun, output: Excerpt | UnsetType = UNSET, streamed: str = "") -> NodeView:
     """Show a node."""
     waits = describe_state(node, datetime.now(UTC)) if node.waiting_on is not None else ""
     return NodeView(
@@ -110,6 +116,9 @@ def view_node(node: NodeRun, output: Excerpt | UnsetType = UNSET) -> NodeView:
         retry_state=node.retry_state or "",
         error=view_error(node.error),
         duration_seconds=seconds(node.duration_seconds),
+        progress=describe_progress(node.progress) if node.progress and node.status == "RUNNING" else "",
+        usage=describe_usage(node.usage) if node.usage else "",
+        streamed=streamed,
         output=output,
     )
 
@@ -123,12 +132,14 @@ def view_error(failure: Failure | None, room: int = MESSAGE_CHARACTERS) -> Error
 
 
 def view_nodes(
-    nodes: Sequence[NodeRun], outputs: Mapping[str, Excerpt] | None = None
+    nodes: Sequence[NodeRun], outputs: Mapping[str, Excerpt] | None = None, streamed: Mapping[str, str] | None = None
 ) -> tuple[tuple[NodeView, ...], dict[str, int]]:
     """Show as many nodes as there is room for, in their order; count the others by status."""
     shown = {node.id for node in _most_telling(nodes, SHOWN_NODES)}
-    given = outputs or {}
-    views = tuple(view_node(node, given.get(node.id, UNSET)) for node in nodes if node.id in shown)
+    given, texts = outputs or {}, streamed or {}
+    views = tuple(
+        view_node(node, given.get(node.id, UNSET), texts.get(node.id, "")) for node in nodes if node.id in shown
+    )
     return views, dict(Counter(node.status for node in nodes if node.id not in shown))
 
 

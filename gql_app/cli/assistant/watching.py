@@ -17,6 +17,7 @@ from gql_app.cli.assistant.starting import RunId
 from gql_app.cli.assistant.views import NodeView, RunView, view_nodes, view_run
 from gql_app.cli.narration import Narrator
 from gql_app.cli.output import clean
+from gql_app.cli.streamed import Streamed
 from gql_app.client import (
     ClientError,
     ConnectionFailedError,
@@ -29,12 +30,16 @@ from gql_app.client import (
 
 SHOWN_EVENTS: Final = 60
 LINE_CHARACTERS: Final = 240
+STREAMED_CHARACTERS: Final = 400
+CHUNK_CHARACTERS: Final = 80
 LONGEST_SECONDS: Final = 300
 USUAL_SECONDS: Final = 30
 SILENCE_SECONDS: Final = 5.0
 """After so long without news it is told that the wait goes on: clients give up on who is silent."""
 PACE_SECONDS: Final = 0.2
 """Progress is not told more often than this."""
+
+_FREQUENT: Final = frozenset({"NodeOutputChunk", "NodeProgress"})
 
 
 class Watch(Asked, frozen=True, kw_only=True):
@@ -87,6 +92,8 @@ class _Seen:
         self.told = 0
         self.news = anyio.Event()
         self._narrator = Narrator()
+        self._streamed = Streamed()
+        self._last = ""
 
     @property
     def is_over(self) -> bool:
@@ -98,8 +105,7 @@ class _Seen:
         self.sequence, self.run, self.lost = update.sequence, update.workflow, ""
         self.nodes |= {node.id: node for node in update.changed_nodes}
         for event in update.events:
-            self.lines.append(self._line(event))
-            self.told += 1
+            self._tell(event)
         self.news.set()
 
     def lose(self, reason: str, _: float) -> None:
@@ -111,13 +117,24 @@ class _Seen:
         """Say how far the run is, and what happened last."""
         progress = self.run.progress if self.run is not None else None
         done = f"{progress.completed} of {progress.total} nodes" if progress else "waiting"
-        last = self.lost or (self.lines[-1].split(" ", 2)[2] if self.lines else "")
+        last = self.lost or self._last
         return progress.fraction if progress else 0.0, f"{done}; {last}" if last else done
 
-    def _line(self, event: RunEvent) -> str:
-        at = event.at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
-        what = clean(self._narrator.describe(event), LINE_CHARACTERS)
-        return f"{event.sequence} {at}Z {event.node_id or 'the run'}: {what}"
+    def streamed(self) -> dict[str, str]:
+        """Give the ends of the texts of nodes that have not ended."""
+        return {name: self._streamed.text(name)[-STREAMED_CHARACTERS:] for name in self.nodes}
+
+    def _tell(self, event: RunEvent) -> None:
+        """Note what happened. Texts and progress come often, and are told by where they have come to."""
+        self._streamed.tell(event)
+        what, where = clean(self._narrator.describe(event), LINE_CHARACTERS), event.node_id or "the run"
+        if event.kind == "NodeOutputChunk":
+            what = f"…{clean(self._streamed.text(where)[-CHUNK_CHARACTERS:])}"
+        self._last = f"{where}: {what}"
+        if event.kind not in _FREQUENT:
+            at = event.at.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
+            self.lines.append(f"{event.sequence} {at}Z {self._last}")
+            self.told += 1
 
 
 async def watch(client: WorkflowClient, asked: Watch, report: Report) -> Watched:
@@ -161,7 +178,7 @@ async def _conclude(client: WorkflowClient, run_id: str, seen: _Seen) -> Watched
         if seen.run is None:
             raise
         run, nodes, note = seen.run, list(seen.nodes.values()), f"This is how it was when it was last seen: {error}"
-    views, left_out = view_nodes(nodes)
+    views, left_out = view_nodes(nodes, streamed=seen.streamed())
     completed = seen.ended and run.status == "COMPLETED"
     output = page(run.output, "", 0) if completed else UNSET
     if output and not output.is_whole:
