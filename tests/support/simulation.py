@@ -10,10 +10,11 @@ from itertools import count
 from random import Random
 
 from gql_app.settings import Settings
+from tests.support.simulation_calls import Calls
 from tests.support.simulation_checks import check_logs, check_rest, check_watched
 from tests.support.simulation_clients import EVERYTHING, Clients
 from tests.support.simulation_loop import SeededLoop
-from tests.support.simulation_process import Calls, Process
+from tests.support.simulation_process import Process
 from tests.support.simulation_store import Database, Odds
 
 LONGEST = 2_000.0

@@ -9,9 +9,11 @@ from gql_app.core.events import TERMINAL_EVENTS, AttemptStarted, NodeCompleted, 
 from gql_app.core.fold import fold
 from gql_app.core.ids import NodeKey, RunId
 from gql_app.testing.virtual_time import NOON
+from tests.support.simulation_calls import Calls
 from tests.support.simulation_clients import EVERYTHING, Clients
-from tests.support.simulation_process import Calls, Process
+from tests.support.simulation_process import Process
 from tests.support.simulation_store import Database
+from tests.support.simulation_streams import check_steps, check_streams
 
 LONGEST_STOP = 40.0
 """Seconds until a cancel has been heard by whoever executes the run, and has stopped it."""
@@ -26,7 +28,9 @@ async def check_logs(database: Database, clients: Clients, calls: Calls) -> list
         except WorkflowNotFoundError:
             faults.append(f"{run_id} was acknowledged and is not there")
             continue
-        faults += [f"{run_id} {fault}" for fault in (*_check_log(log), *_check_calls(run_id, log, calls))]
+        found = [*_check_log(log), *_check_calls(run_id, log, calls), *check_steps(run_id, log, calls)]
+        found += await check_streams(database, namespace, run_id, log)
+        faults += [f"{run_id} {fault}" for fault in found]
     faults += [f"{key} was called {times} times" for key, times in calls.count.items() if times > 1]
     faults += [f"{key} had the keys {keys}" for key, keys in calls.keys.items() if len(keys) > 1]
     faults += await _check_cancelled(database, clients)
@@ -79,7 +83,7 @@ async def check_watched(database: Database, clients: Clients) -> list[str]:
         log = await database.runs.events(watched.namespace, watched.run_id, after=0, limit=EVERYTHING)
         if not watched.ended:
             faults.append(f"a watcher of {watched.run_id} has not heard of its end")
-        elif watched.events != list(log)[watched.after :]:
+        elif watched.events != [event for event in list(log)[watched.after :] if watched.wants(event)]:
             told = [event.sequence for event in watched.events]
             faults.append(f"a watcher of {watched.run_id} was told {told} after {watched.after} of {len(log)}")
         elif watched.shown is not None and watched.shown != fold(log):

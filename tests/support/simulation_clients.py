@@ -17,11 +17,13 @@ from gql_app.core.ids import Namespace, RunId
 from gql_app.core.run import WorkflowRun
 from gql_app.core.values import Json
 from gql_app.service import RetryFrom
+from gql_app.service.filters import UpdateFilter, UpdateTopic
 from tests.support.simulation_process import AwayError, Process
 from tests.support.simulation_store import Database
 
 EVERYTHING = 1_000_000
 LATER = (AwayError, OverloadedError)
+TWO_TOPICS = (UpdateTopic.STATUS, UpdateTopic.PROGRESS)
 NAMESPACES = (Namespace("north"), Namespace("south"))
 
 
@@ -33,9 +35,19 @@ class Watched:
     run_id: RunId
     after: int | None
     """Where it began; None until the state then was told, if it began with that."""
+    only: tuple[UpdateTopic, ...] | None = None
+    """What it wants to be told of; everything, if that is left out."""
+    nodes: tuple[str, ...] | None = None
+    sequence: int = 0
+    """How far it has come."""
     events: list[RunEvent] = field(default_factory=list)
     shown: WorkflowRun | None = None
     ended: bool = False
+
+    def wants(self, event: RunEvent) -> bool:
+        """Tell whether it wants to be told of an event."""
+        topics = frozenset(self.only or UpdateTopic)
+        return UpdateFilter(topics, None if self.nodes is None else frozenset(self.nodes)).passes(event)
 
 
 class Clients:
@@ -99,6 +111,8 @@ class Clients:
         self.acknowledged.append((namespace, run_id))
         for _ in range(self._random.randint(1, 2)):
             watched = Watched(namespace, run_id, self._random.choice([0, 0, None]))
+            watched.only = self._random.choice([None, None, (UpdateTopic.OUTPUT,), TWO_TOPICS])
+            watched.nodes = self._random.choice([None, None, None, ("n0",)])
             self.watched.append(watched)
             self._go(self._watch(watched))
 
@@ -145,11 +159,16 @@ class Clients:
             await self._pause()
 
     async def _read(self, process: Process, watched: Watched) -> None:
-        after = None if watched.after is None else watched.after + len(watched.events)
-        async with aclosing(process.service.watch(watched.namespace, watched.run_id, after=after)) as updates:
+        after = None if watched.after is None else watched.sequence
+        told = process.service.watch(
+            watched.namespace, watched.run_id, after=after, only=watched.only, nodes=watched.nodes
+        )
+        async with aclosing(told) as updates:
             async for update in updates:
                 if watched.after is None:
                     watched.after = update.sequence
+                assert update.sequence >= watched.sequence, "An update goes back."
+                watched.sequence = update.sequence
                 watched.events.extend(update.events)
                 watched.shown = update.run
         watched.ended = True
@@ -189,6 +208,13 @@ def _make_node(random: Random, index: int) -> Json:
         "deaf": random.random() < 0.15,
         "size": random.choice([0, 10, 3_000]),
     }
+    tool = random.choice(["work", "work", "narrow", "stream", "agent"])
+    if tool in {"stream", "agent"}:
+        how["pieces"] = random.choice([1, 3, 8])
+        how["pause"] = random.choice([0.0, 0.02, 0.2])
+        how["doubts"] = random.choice([0, 0, 1])
+        how["steps"] = random.choice([1, 2, 3])
+        how["tools"] = random.choice([[], ["work"], ["narrow", "narrow"], ["agent", "work"], ["stream", "agent"]])
     if random.random() < 0.2:
         how["beats"] = random.random() < 0.5
         timeout["heartbeatSeconds"] = 0.5
@@ -198,7 +224,7 @@ def _make_node(random: Random, index: int) -> Json:
         timeout["queueSeconds"] = 2.0
     return {
         "id": f"n{index}",
-        "tool": random.choice(["work", "work", "work", "narrow"]),
+        "tool": tool,
         "input": how,
         "retry": {
             "maximumAttempts": 1 if once else random.choice([3, 20]),
