@@ -21,6 +21,7 @@ from gql_app.client.models import (
     NodeDetails,
     NodeRun,
     RunPage,
+    Step,
     StreamedOutput,
     Tool,
     WorkflowPlan,
@@ -167,6 +168,19 @@ class WorkflowClient:
         node = convert(run["node"], NodeRun, self.url)
         text, truncated = node.output_so_far or "", node.output_truncated
         return StreamedOutput(sequence=run["sequence"], attempt=node.attempt, text=text, truncated=truncated)
+
+    async def steps(
+        self, run_id: str, node_id: str, *, at: int | None = None, first: int = 100, after: str | None = None
+    ) -> tuple[Step, ...]:
+        """List up to 1,000 steps of a node, behind that of the id `after`; with `at`, as they were at that sequence.
+
+        Raises `RunNotFoundError`, and `RefusedError` with the code NODE_NOT_FOUND.
+        """
+        variables = {"id": run_id, "node": node_id, "at": at, "first": first, "after": after}
+        node = (await self._read("ListSteps", variables)).get("node")
+        if node is None:
+            raise RefusedError(f"Run {run_id} has no node {node_id!r}.", "NODE_NOT_FOUND")
+        return convert(node, NodeRun, self.url).steps
 
     async def watch(
         self,

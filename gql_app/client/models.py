@@ -73,15 +73,21 @@ class Step(Model, frozen=True, kw_only=True):
 
     id: str
     status: str
+    parent_id: str | None = None
     kind: str = ""
     name: str = ""
+    node_attempt: int = 0
     attempt: int = 0
     maximum_attempts: int = 1
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
     duration_seconds: float | None = None
     error: Failure | None = None
     retry_state: str | None = None
+    next_attempt_at: datetime | None = None
     input_preview: str | None = None
-    waiting_on: WaitingOn | None = None
+    """The beginning of what it was handed, as JSON; so is the next of what came of it."""
+    output_preview: str | None = None
     usage: Usage | None = None
 
 
@@ -105,7 +111,6 @@ class NodeRun(Model, frozen=True, kw_only=True):
     usage: Usage | None = None
     step_count: int = 0
     steps: tuple[Step, ...] = ()
-    """The latest ones."""
     output_so_far: str | None = None
     output_truncated: bool = False
 

@@ -1,11 +1,12 @@
 """Estimates what an operation costs before it is carried out: how many fields its answer may have.
 
 Every field counts 1, and what is selected of a list counts once for each item: as many as `first` or `last` ask for,
-else as many as a list is assumed to have. Fragments count wherever they are spread.
+else as many as a list is assumed to have. Fragments count wherever they are spread; of those for types of which an
+object has only one, such as the types of events, those count that cost most together.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from graphql import (
     FieldNode,
@@ -23,6 +24,7 @@ from graphql import (
     Undefined,
     VariableNode,
     get_named_type,
+    is_abstract_type,
 )
 
 from gql_app.core.values import Json
@@ -41,15 +43,21 @@ _Size: TypeAlias = int | tuple[str, int]
 """How many items: a number, or the name of the variable that tells it and what holds if it does not."""
 
 
+class _Term(NamedTuple):
+    """What a selection costs: a number of fields, other selections that it holds so many times, and one of several."""
+
+    fields: int
+    inner: Sequence[tuple[_Size, int]]
+    alternatives: Sequence[Sequence[int]] = ()
+    """For each type that an object can have, the selections that it has then."""
+
+
 class Cost:
-    """The cost of an operation, as a sum that is done once for every request with its variables.
+    """The cost of an operation, as a sum that is done once for every request with its variables."""
 
-    The sum has a term for each selection: a number of fields, and other selections that it holds so many times.
-    """
-
-    def __init__(self, terms: Sequence[tuple[int, Sequence[tuple[_Size, int]]]]) -> None:
+    def __init__(self, terms: Sequence[_Term]) -> None:
         self._terms = terms
-        varying = any(isinstance(size, tuple) for _, inner in terms for size, _ in inner)
+        varying = any(isinstance(size, tuple) for term in terms for size, _ in term.inner)
         self._constant = None if varying else self._sum({})
 
     def of(self, variables: Mapping[str, Json]) -> int:
@@ -58,8 +66,9 @@ class Cost:
 
     def _sum(self, variables: Mapping[str, Json]) -> int:
         sums: list[int] = []
-        for count, inner in self._terms:
-            sums.append(count + sum(_items(size, variables) * sums[index] for size, index in inner))
+        for fields, inner, alternatives in self._terms:
+            always = fields + sum(_items(size, variables) * sums[index] for size, index in inner)
+            sums.append(always + max((sum(sums[index] for index in each) for each in alternatives), default=0))
         return sums[-1]
 
 
@@ -77,7 +86,7 @@ class Estimator:
     def __init__(self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._schema = schema
         self._fragments = fragments
-        self._terms: list[tuple[int, list[tuple[_Size, int]]]] = []
+        self._terms: list[_Term] = []
         self._known: dict[tuple[str, _Size | None], int] = {}
 
     def estimate(self, operation: OperationDefinitionNode) -> Cost:
@@ -92,6 +101,7 @@ class Estimator:
         """Add a selection, whose lists have `items` items if that is known already; tells the place of its term."""
         count = 0
         inner: list[tuple[_Size, int]] = []
+        fragments: list[tuple[GraphQLNamedType, int]] = []
         for each in selected.selections:
             match each:
                 case FieldNode():
@@ -101,13 +111,39 @@ class Estimator:
                 case InlineFragmentNode():
                     condition = each.type_condition
                     kind = self._type(condition.name.value) if condition is not None else parent
-                    inner.append((1, self._add(kind, each.selection_set, items)))
+                    fragments.append((kind, self._add(kind, each.selection_set, items)))
                 case FragmentSpreadNode():
-                    inner.append((1, self._fragment(each.name.value, items)))
+                    condition = self._fragments[each.name.value].type_condition
+                    fragments.append((self._type(condition.name.value), self._fragment(each.name.value, items)))
                 case _:
                     pass
-        self._terms.append((count, inner))
+        self._terms.append(self._term(parent, count, inner, fragments))
         return len(self._terms) - 1
+
+    def _term(
+        self,
+        parent: GraphQLNamedType,
+        count: int,
+        inner: list[tuple[_Size, int]],
+        fragments: Sequence[tuple[GraphQLNamedType, int]],
+    ) -> _Term:
+        """Make the term of a selection whose fragments hold for these types."""
+        possible = self._possible(parent)
+        special: list[tuple[frozenset[str], int]] = []
+        for kind, place in fragments:
+            holds_for = self._possible(kind)
+            if possible <= holds_for:
+                inner.append((1, place))
+            else:
+                special.append((holds_for, place))
+        alternatives = {tuple(place for kinds, place in special if name in kinds) for name in sorted(possible)}
+        return _Term(count, inner, sorted(alternatives) if special else ())
+
+    def _possible(self, kind: GraphQLNamedType) -> frozenset[str]:
+        """Tell the types that objects of a type can have."""
+        if is_abstract_type(kind):
+            return frozenset(each.name for each in self._schema.get_possible_types(kind))
+        return frozenset({kind.name})
 
     def _field(
         self, parent: GraphQLNamedType, node: FieldNode, selected: SelectionSetNode, items: _Size | None
@@ -137,9 +173,10 @@ class Estimator:
 
 def _asked(node: FieldNode, definition: GraphQLField) -> _Size | None:
     """Tell how many items a field with `first` or `last` is asked for; None if it has no such argument."""
-    if "first" not in definition.args:
+    counted = definition.args.get("first") or definition.args.get("last")
+    if counted is None:
         return None
-    default = definition.args["first"].default_value
+    default = counted.default_value
     fallback = default if default is not Undefined else _DEFAULTS.get(node.name.value, ASSUMED_ITEMS)
     for argument in node.arguments or ():
         if argument.name.value in {"first", "last"}:

@@ -14,6 +14,8 @@ from gql_app.schema.enums import AttemptStatus, NodeStatus, RetryState, SkipReas
 from gql_app.schema.failure import Failure
 from gql_app.schema.pointer import parse_pointer
 from gql_app.schema.step import Step, select_steps
+from gql_app.schema.step_event import NodeLog
+from gql_app.schema.step_facts import make_log
 from gql_app.schema.usage import Usage
 from gql_app.schema.values import Pointer, read_value, select_from
 from gql_app.schema.waiting import WaitingOn, WaitingOnNodes, WaitingOnRetry, WaitingOnSlot, seconds_between
@@ -186,6 +188,15 @@ class NodeRun:
         """Whether the latest attempt has streamed more than is kept and told."""
         streamed = await info.context.service.streamed(self.run, self.node)
         return streamed is not None and streamed.truncated
+
+    @strawberry.field
+    async def logs(
+        self,
+        info: Info,
+        last: Annotated[int, strawberry.argument(description="The last so many lines, from 1 to 200.")] = 20,
+    ) -> list[NodeLog]:
+        """What its attempts have logged, oldest first: the last lines, for those who come late."""
+        return [make_log(line) for line in await info.context.service.logged(self.run, self.node, last)]
 
     @strawberry.field
     def step_count(self) -> int:

@@ -41,18 +41,23 @@ def make_shown_event(fact: ShownFact) -> AttemptEvent:
                 **about, text=fact.text, within_step=step, step_attempt=fact.step_attempt, truncated=fact.truncated
             )
         case facts.NodeLog():
-            return api.NodeLog(
-                **about,
-                level=fact.level,
-                message=fact.message,
-                fields=JSON(msgspec.json.decode(fact.fields)),
-                within_step=_optional_id(fact.step),
-                truncated=fact.truncated,
-            )
+            return make_log(fact)
         case facts.NodeProgress():
             return api.NodeProgress(**about, fraction=fact.fraction, message=fact.message)
         case _:
             assert_never(fact)
+
+
+def make_log(fact: facts.NodeLog) -> api.NodeLog:
+    """Tell a line of a log."""
+    return api.NodeLog(
+        **_about_attempt(fact),
+        level=fact.level,
+        message=fact.message,
+        fields=JSON(msgspec.json.decode(fact.fields)),
+        within_step=_optional_id(fact.step),
+        truncated=fact.truncated,
+    )
 
 
 def make_step_event(run: WorkflowRun, fact: StepFact) -> AttemptEvent:

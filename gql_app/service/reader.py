@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from gql_app.core.codec import encode_event
 from gql_app.core.errors import InvalidCursorError, WorkflowNotFoundError
-from gql_app.core.events import RunEvent, WorkflowSubmitted
+from gql_app.core.events import NodeLog, RunEvent, WorkflowSubmitted
 from gql_app.core.ids import Namespace, NodeKey, RunId
 from gql_app.core.run import NodeRun, WorkflowRun
 from gql_app.ports import RunRepository
@@ -79,6 +79,22 @@ class RunReader:
         folded = self._folded.get(address)
         found = folded.streamed.find(node, run.sequence) if folded is not None else None
         return found or (await self._past_streamed(address, run.sequence)).find(node, run.sequence)
+
+    async def logged(self, run: WorkflowRun, node: NodeRun, count: int) -> Sequence[NodeLog]:
+        """Give the last lines, up to `KEPT_LINES`, that a node had logged where `run` stands, from all its attempts.
+
+        Raises `WorkflowNotFoundError`.
+        """
+        if not node.attempts:
+            return ()
+        address = (run.namespace, run.run_id)
+        folded = self._folded.get(address)
+        if folded is not None and folded.sequence >= run.sequence:
+            lines = folded.streamed.lines(node.key, run.sequence, count)
+            if lines is not None:
+                return lines
+        streamed = await self._past_streamed(address, run.sequence)
+        return streamed.lines(node.key, run.sequence, count) or ()
 
     def forget(self, namespace: Namespace, run_id: RunId) -> None:
         """Drop what is kept of a run that is gone."""
@@ -194,7 +210,7 @@ class RunReader:
         """Drop texts of the runs that were read least recently, but not of the last one."""
         for folded in list(self._folded.values())[:-1]:
             self._text_bytes -= folded.streamed.size
-            folded.streamed = Streamed()
+            folded.streamed = Streamed(whole=False)
             if self._text_bytes <= CACHED_TEXT_BYTES:
                 return
 

@@ -1,14 +1,17 @@
-"""What attempts have streamed so far: the text of a run's latest attempts, as it was at any place of the log."""
+"""What attempts have shown so far: the text of a run's latest attempts, and its logs, as of any place of its log."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from gql_app.core.events import NodeOutputChunk, RunEvent, StepFailed
+from gql_app.core.events import NodeLog, NodeOutputChunk, RunEvent, StepFailed
 from gql_app.core.ids import NodeKey
 from gql_app.core.run import AttemptStatus, NodeRun
 
 PIECE_BYTES: Final = 200
-"""What keeping a piece of text takes, whatever stands in it."""
+"""What keeping a piece of text, or a line of a log, takes, whatever stands in it."""
+KEPT_LINES: Final = 200
+"""So many lines that a node has logged are at hand."""
 _VOID: Final = frozenset({AttemptStatus.FAILED, AttemptStatus.TIMED_OUT, AttemptStatus.LOST})
 
 
@@ -58,12 +61,17 @@ class _Latest:
 
 
 class Streamed:
-    """The text of the latest attempts of a run, as far as its log has been folded."""
+    """What attempts of a run have shown, as far as its log has been folded: texts of the latest ones, the last lines.
 
-    __slots__ = ("_latest", "size")
+    It is not `whole` if the folding began in the middle of the log.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_latest", "_lines", "_whole", "size")
+
+    def __init__(self, *, whole: bool = True) -> None:
         self._latest: dict[NodeKey, _Latest] = {}
+        self._lines: dict[NodeKey, deque[NodeLog]] = {}
+        self._whole = whole
         self.size = 0
         """How many bytes it takes, about."""
 
@@ -74,6 +82,8 @@ class Streamed:
                 self._add(event)
             elif isinstance(event, StepFailed):
                 self._void(event)
+            elif isinstance(event, NodeLog):
+                self._log(event)
 
     def find(self, node: NodeRun, at: int) -> StreamedText | None:
         """Give what the latest attempt of `node` had streamed at the sequence `at`; None if that is not known here."""
@@ -86,6 +96,24 @@ class Streamed:
             return None
         valid = [piece.text for piece in pieces if not 0 < piece.voided <= at]
         return StreamedText(valid, truncated=any(piece.truncated for piece in pieces))
+
+    def lines(self, key: NodeKey, at: int, count: int) -> Sequence[NodeLog] | None:
+        """Give the last lines that a node had logged at the sequence `at`; None if they are not known here."""
+        if not self._whole:
+            return None
+        kept = self._lines.get(key, ())
+        lines = [line for line in kept if line.sequence <= at]
+        # What was logged later may have taken the place of some.
+        return lines[-count:] if len(lines) >= count or len(kept) < KEPT_LINES else None
+
+    def _log(self, event: NodeLog) -> None:
+        lines = self._lines.get(event.node)
+        if lines is None:
+            lines = self._lines[event.node] = deque(maxlen=KEPT_LINES)
+        if len(lines) == KEPT_LINES:
+            self.size -= _line_bytes(lines[0])
+        lines.append(event)
+        self.size += _line_bytes(event)
 
     def _add(self, event: NodeOutputChunk) -> None:
         latest = self._latest.get(event.node)
@@ -107,3 +135,7 @@ class Streamed:
             step = piece.step
             if step is not None and not piece.voided and (step == event.step or step.startswith(inside)):
                 piece.voided = event.sequence
+
+
+def _line_bytes(line: NodeLog) -> int:
+    return PIECE_BYTES + len(line.message) + len(memoryview(line.fields))

@@ -18,7 +18,7 @@ from gql_app.core.errors import (
     WorkflowNotFinishedError,
     WorkflowNotFoundError,
 )
-from gql_app.core.events import Outcome, RunEvent, WorkflowSubmitted
+from gql_app.core.events import NodeLog, Outcome, RunEvent, WorkflowSubmitted
 from gql_app.core.expressions import compile_template, node_references
 from gql_app.core.ids import Namespace, RunId, make_run_id
 from gql_app.core.listing import RunPage, RunQuery, RunSummary
@@ -36,7 +36,7 @@ from gql_app.service.completion import complete
 from gql_app.service.filters import UpdateTopic
 from gql_app.service.planner import Planner
 from gql_app.service.reader import RunReader
-from gql_app.service.streamed import StreamedText
+from gql_app.service.streamed import KEPT_LINES, StreamedText
 from gql_app.service.submission import Submission, make_submission, reusable, reuse
 from gql_app.service.watching import watch
 from gql_app.settings import Settings
@@ -211,6 +211,12 @@ class WorkflowService:
     async def streamed(self, run: WorkflowRun, node: NodeRun) -> StreamedText | None:
         """Give what the latest attempt of a node had streamed when the run was as it is given; None if nothing."""
         return await self._reader.streamed(run, node)
+
+    async def logged(self, run: WorkflowRun, node: NodeRun, count: int) -> Sequence[NodeLog]:
+        """Give the last lines that a node had logged when the run was as it is given, oldest first."""
+        if not 1 <= count <= KEPT_LINES:
+            raise InvalidArgumentError("last", count, f"it must be from 1 to {KEPT_LINES}.")
+        return await self._reader.logged(run, node, count)
 
     def actions(self, run: WorkflowRun) -> tuple[AvailableAction, ...]:
         """Tell what can be done with a run now."""

@@ -146,6 +146,7 @@ def test_a_run_that_is_shown_tells_its_steps_and_what_was_used(gql_app: GqlApp, 
     run_id = gql_app("submit", document, "--watch").err.split()[1]
 
     shown = gql_app("show", run_id)
+    assert shown.code == 0, shown.err
     told = gql_app("show", run_id, "--json").output
 
     lines = shown.out.splitlines()

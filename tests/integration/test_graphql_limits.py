@@ -81,7 +81,7 @@ def test_published_operations_need_no_more_than_half_of_any_limit(name: str) -> 
         maximum_document_root_fields=10,
         maximum_cost=5_000,
     )
-    variables: Json = {"id": "x", "spec": {"name": "a", "nodes": []}, "first": 100}
+    variables: Json = {"id": "x", "node": "a", "spec": {"name": "a", "nodes": []}, "first": 100}
 
     Api(Stage().service, settings=half).prepare(operations.load(name), variables)
 
@@ -92,6 +92,9 @@ async def test_a_limit_is_a_setting() -> None:
     error = await api.refused("{ a: __typename }")
 
     assert (error.extensions["limit"], error.extensions["maximum"]) == ("aliases", 0)
+
+
+EVENTS = "{ workflow(id: 1) { events(first: 9) { %s } } }"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,13 @@ async def test_a_limit_is_a_setting() -> None:
         ("{ workflow(id: 1) { nodes { id attempts { number } } } }", {}, 2 + 50 * (2 + 3)),
         ("{ ...A ...A a: health { ...B ...B } } fragment A on Query { tools { name } } fragment B on Health { status }",
          {}, 1 + 50 + 1 + 1),
+        ("{ workflow(id: 1) { logs: node(id: 2) { logs { at } } } }", {}, 3 + 20),
+        (EVENTS % "at ... on NodeEvent { nodeId } ... on NodeQueued { limit limitName } ... on NodeSkipped { cause }",
+         {}, 2 + 9 * (1 + 1 + 2)),
+        (EVENTS % "... on NodeEvent { nodeId at } ... on WorkflowFailed { at error { type message } sequence }",
+         {}, 2 + 9 * 5),
+        (EVENTS % "... on RunEvent { at } ... on NodeEvent { ... on StepEvent { name } ... on NodeQueued { limit } }",
+         {}, 2 + 9 * (1 + 1)),
         ("{ __schema { types { name fields { name } } } }", {}, 1),
     ],
 )  # fmt: skip

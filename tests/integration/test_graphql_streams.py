@@ -253,3 +253,35 @@ async def test_what_was_streamed_so_far_can_be_read_with_the_first_update_and_go
 
     assert first == {"events": [], "workflow": {"nodes": [{"outputSoFar": "Hel"}]}}
     assert second == {"events": [{"text": "lo"}], "workflow": {"nodes": [{"outputSoFar": "Hello"}]}}
+
+
+async def test_the_last_lines_that_a_node_logged_are_told() -> None:
+    stage = Stage()
+    log = StreamLog()
+    log.start()
+    for number in range(30):
+        log.log(f"line {number}", number=number)
+    log.fail()
+    await log.write(stage.repository)
+    api = Api(stage.service)
+    query = "query ($id: ID!, $last: Int!) { workflow(id: $id) { nodes { logs(last: $last) { message fields } } } }"
+
+    data = await api.ask(query, id=log.run_id, last=2)
+    refused = await api.refused(query, id=log.run_id, last=0)
+
+    assert data["workflow"]["nodes"] == [
+        {"logs": [{"message": f"line {n}", "fields": {"number": n}} for n in (28, 29)]}
+    ]
+    assert refused.extensions == {"code": "INVALID_ARGUMENT", "argument": "last"}
+    assert api.prepare(query, {"id": "1", "last": 30}).cost == 2 + 50 * (1 + 30 * 2)
+
+
+async def test_no_characters_of_what_was_streamed_are_an_invalid_argument() -> None:
+    stage = Stage()
+    log = agent()
+    await log.write(stage.repository)
+    query = 'query ($id: ID!) { workflow(id: $id) { node(id: "n0") { outputSoFar(last: 0) } } }'
+
+    problem = await Api(stage.service).refused(query, id=log.run_id)
+
+    assert problem.extensions == {"code": "INVALID_ARGUMENT", "argument": "last"}

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gql_app.core.events import NodeLog
 from gql_app.core.fold import fold
 from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey
 from gql_app.core.run import WorkflowRun
 from gql_app.service import reader as readers
 from gql_app.service.reader import RunReader
+from gql_app.service.streamed import KEPT_LINES
 from tests.integration.test_run_reader import SlowRepository
 from tests.support.streams import StreamLog, told_text
 
@@ -232,12 +234,50 @@ async def test_texts_that_are_kept_are_bounded_and_what_was_dropped_is_read_agai
         await reader.current(DEFAULT_NAMESPACE, log.run_id)
         assert reader.kept_text_bytes <= 10_000
     for number, log in enumerate(logs, 1):
+        log.log("line")
         log.chunk("!")
-        await log.write(repository, after=log.sequence - 1)
+        await log.write(repository, after=log.sequence - 2)
         run = await reader.current(DEFAULT_NAMESPACE, log.run_id)
         assert await so_far(reader, run) == str(number) * 4_000 + "!"
+        assert [line.message for line in await reader.logged(run, run.nodes[0], 5)] == ["line"]
 
     assert reader.kept_text_bytes <= 10_000
+
+
+async def test_the_last_lines_are_told_as_they_were_at_any_sequence() -> None:
+    log = StreamLog(nodes=2)
+    log.start(0)
+    log.start(1)
+    for number in range(KEPT_LINES + 50):
+        log.log(f"{number}")
+        log.log(f"other {number}", 1)
+    repository = SlowRepository()
+    await log.write(repository)
+    reader = RunReader(repository)
+    await reader.current(DEFAULT_NAMESPACE, log.run_id)
+
+    for at in (4, 5, 6, 40, log.sequence - 399, log.sequence - 90, log.sequence):
+        run = fold(log.events[:at])
+        for node in run.nodes:
+            expected = [event for event in log.events[:at] if isinstance(event, NodeLog) and event.node == node.key]
+            for count in (1, 7, KEPT_LINES):
+                assert list(await reader.logged(run, node, count)) == expected[-count:]
+
+
+async def test_lines_of_what_goes_on_cost_no_reading_of_the_log() -> None:
+    repository = SlowRepository()
+    reader = RunReader(repository)
+    log = StreamLog()
+    log.start()
+    log.log("first")
+    await log.write(repository)
+    run = await reader.current(DEFAULT_NAMESPACE, log.run_id)
+    repository.given = 0
+
+    lines = [await reader.logged(run, run.nodes[0], 20) for _ in range(100)]
+
+    assert [[line.message for line in each] for each in lines] == [["first"]] * 100
+    assert repository.given == 0
 
 
 async def test_a_run_that_is_gone_leaves_no_text_behind() -> None:

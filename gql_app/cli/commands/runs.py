@@ -96,6 +96,8 @@ async def _read_pages(client: WorkflowClient, options: argparse.Namespace, label
 async def _show(options: argparse.Namespace) -> int:
     async with connected(options) as client:
         run = await client.get(options.id, at=options.at)
+        nodes = [await _with_steps(client, run, node, options.at) for node in run.nodes]
+        run = msgspec.structs.replace(run, nodes=tuple(nodes))
     if options.json:
         say(to_json(_plain(run, tuple(msgspec.to_builtins(run)))))
         return ExitCode.OK
@@ -137,21 +139,27 @@ async def _delete(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+async def _with_steps(client: WorkflowClient, run: WorkflowRun, node: NodeRun, at: int | None) -> NodeRun:
+    """Add the first of a node's steps, if it has any."""
+    if not node.step_count:
+        return node
+    return msgspec.structs.replace(node, steps=await client.steps(run.id, node.id, at=at))
+
+
 def _rows(node: NodeRun, now: datetime) -> Iterator[tuple[str, ...]]:
-    """Tell a node, and below it its latest steps."""
+    """Tell a node, and below it its steps."""
     attempts = f"{node.attempt}/{node.maximum_attempts}" if node.attempt else ""
     used = describe_usage(node.usage) if node.usage is not None else ""
     state = "  ".join(filter(None, (describe_state(node, now), used)))
     yield f"  {node.id}", node.status, attempts, _took(node.duration_seconds), state
-    before = node.step_count - len(node.steps)
-    if before > 0:
-        yield f"    … {before} steps before", "", "", "", ""
     for step in node.steps:
         tries = f"{step.attempt}/{step.maximum_attempts}" if step.attempt else ""
         used = f"  {describe_usage(step.usage)}" if step.usage is not None else ""
         failed = f"  {describe_failure(step.error)}" if step.error is not None else ""
         does = f"{describe_step(step)}{used}{failed}"
         yield f"    {indent(step.id)}{clean(step.id, 40)}", step.status, tries, _took(step.duration_seconds), does
+    if node.step_count > len(node.steps):
+        yield f"    … and {node.step_count - len(node.steps)} more steps", "", "", "", ""
 
 
 def _budget(budget: Budget) -> str:

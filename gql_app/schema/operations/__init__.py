@@ -11,6 +11,7 @@ NAMES: Final = (
     "ListWorkflows",
     "WorkflowUpdates",
     "OutputSoFar",
+    "ListSteps",
     "CancelWorkflow",
     "RetryWorkflow",
     "DeleteWorkflow",
