@@ -219,6 +219,16 @@ class Settings(BaseSettings):
     """Where the OpenAI-compatible server is whose models are named `local:…`."""
     openai_api_key: str = Field(default="", repr=False)
     """Its key, if it wants one."""
+    subprocess_allowed: Words = ()
+    """Programs that `subprocess.run` may run, by their absolute paths or names in the `PATH`; without any it is off."""
+    subprocess_directories: Words = ()
+    """Below which it may run them, beside new directories."""
+    subprocess_output_bytes: int = Field(default=128 << 10, ge=1024)
+    """What a program may write."""
+    subprocess_memory_bytes: int = Field(default=4 << 30, ge=16 << 20)
+    """Address space of each of its processes."""
+    subprocess_grace_seconds: float = Field(default=2.0, ge=0, le=60)
+    """For a program that is asked to stop."""
     expression_processes: int = Field(default=2, ge=1, le=64)
     """Processes that evaluate what could cost much."""
     expression_seconds: float = Field(default=1.0, gt=0, le=60)
