@@ -51,11 +51,12 @@ OUTPUTS = {
         " the hive, Making honey."
     ),
     "workflows/secrets.json": "ada sends Authorization: Bearer [secret API_TOKEN] (21 characters)",
+    "workflows/subprocess.json": "plum\npear\napple\npl: 2\n",
     "workflows/retry-and-timeout.json": (
         "flaky worked at the third attempt, slow answered when asked again, hopeless failed with OutOfStock"
     ),
 }
-NEEDING = {"http", "limits", "mcp", "research", "secrets"}
+NEEDING = {"http", "limits", "mcp", "research", "secrets", "subprocess"}
 """Words in the names of documents that need more than a service; each has a test of its own."""
 WHOLE_LOG = [1, 2, 3, 4, 5, 6, 7]
 """Submitted, started, two nodes that start and complete, completed."""
@@ -153,6 +154,15 @@ async def test_the_document_with_a_secret_runs_where_there_is_one(monkeypatch: p
 
     assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/secrets.json"])
     assert "correct-horse" not in json.dumps(workflow)
+
+
+@pytest.mark.anyio
+async def test_the_document_that_runs_programs_runs_where_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GQL_APP_SUBPROCESS_ALLOWED", "sort,grep")
+    with live_server() as server:
+        workflow = await run(server, read("workflows/subprocess.json"))
+
+    assert (workflow["status"], workflow["output"]) == ("COMPLETED", OUTPUTS["workflows/subprocess.json"])
 
 
 @pytest.mark.anyio
