@@ -17,6 +17,7 @@ from gql_app.agents.progress import Progress
 from gql_app.agents.scripted import ScriptedModel
 from gql_app.core.errors import ToolError
 from gql_app.core.event_parts import StepKind, Usage
+from gql_app.core.policies import merge_policies
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
@@ -66,7 +67,7 @@ class SteppedModel(WrapperModel):
             kind=StepKind.MODEL,
             name=self._asked.model,
             input={"messages": dump(new)},
-            retry=self._asked.retry or REQUEST_RETRY,
+            retry=merge_policies(self._asked.retry, REQUEST_RETRY),
             timeout=self._timeout,
             limits=limits_of(self._asked.model),
         )
@@ -96,6 +97,10 @@ class SteppedModel(WrapperModel):
             else:
                 response = await self.wrapped.request(messages, settings, parameters)
                 context.emit(text_of(response))
+        if response.finish_reason == "length":
+            context.log(
+                "warning", "The answer was cut off: the model may not write more tokens.", model=self._asked.model
+            )
         usage = usage_of(response)
         context.report_usage(
             requests=usage.requests,

@@ -20,7 +20,7 @@ from gql_app.agents.input import AgentInput
 from gql_app.agents.nesting import AGENT, MAXIMUM_DEPTH, depth_of
 from gql_app.agents.progress import Progress
 from gql_app.core.errors import ToolError
-from gql_app.core.json_schema import InvalidSchema, TooExpensive, compile_schema, explain, locate
+from gql_app.core.json_schema import InvalidSchema, TooExpensive, check_schema, explain, locate
 from gql_app.core.plan import ToolDefinition
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
@@ -101,8 +101,8 @@ class Toolbox(AbstractToolset[None]):
 
     def _check(self, name: str, arguments: dict[str, Any]) -> None:
         """Check arguments by the tool's schema. Raises `ModelRetry`, which tells the model."""
-        schema = compile_schema(msgspec.json.encode(self._tools[name].input_schema))
         try:
+            schema = check_schema(msgspec.json.encode(self._tools[name].input_schema))
             problems = [_problem(error) for error in islice(schema.errors(arguments), _PROBLEMS)]
         except (InvalidSchema, TooExpensive):
             return  # The tool checks its input itself.

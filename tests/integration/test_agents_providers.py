@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from gql_app.core.codec import encode_events
-from gql_app.core.events import RunEvent, StepFailed
+from gql_app.core.events import NodeLog, RunEvent, StepFailed
 from gql_app.core.run import RunStatus, WorkflowRun
 from gql_app.core.spec import Jitter
 from gql_app.core.values import Json
@@ -25,6 +25,7 @@ from tests.support.fake_openai import (
     refuses,
     says,
     says_as_anthropic,
+    says_as_responses,
     stalls,
     streams_events,
     streams_raw,
@@ -135,19 +136,29 @@ def test_a_stream_that_stalls_is_ended_by_the_timeout_of_its_step() -> None:
     assert failed.error.type in ("HeartbeatTimeout", "AttemptTimeout")
 
 
-def test_a_price_that_is_known_is_told_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("model", "hello"),
+    [("openai-chat:gpt-4o", says("Hello.")), ("openai:gpt-4o", says_as_responses("Hello."))],
+    ids=["chat completions", "responses"],
+)
+def test_a_price_that_is_known_is_told_and_counts(
+    model: str, hello: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scene() -> Json:
-        async with fake_openai(says("Hello.")) as server:
+        async with fake_openai(refuses(503, "Not now."), hello) as server:
             monkeypatch.setenv("OPENAI_BASE_URL", server.url)
             monkeypatch.setenv("OPENAI_API_KEY", KEY)
             async with agents() as made:
-                given = {"model": "openai-chat:gpt-4o", "prompt": "Hi."}
+                given = {"model": model, "prompt": "Hi.", "retry": SOON}
                 run = await made.perform(node("a", tool="agent", input=given, retry=ONCE))
                 assert run.usage is not None
                 assert run.usage.cost_usd == (await output_of(made, run))["usage"]["costUsd"]
                 return await output_of(made, run)
 
-    assert 0 < asyncio.run(scene())["usage"]["costUsd"] < 0.01
+    output = asyncio.run(scene())
+
+    assert output["output"] == "Hello."
+    assert 0 < output["usage"]["costUsd"] < 0.01
 
 
 def test_agents_that_are_called_use_the_key_of_who_calls_them_and_no_event_holds_it() -> None:
@@ -192,6 +203,15 @@ def test_an_answer_that_was_cut_or_filtered_away_is_no_answer(finish: str, type_
     assert error is not None
     assert (error.type, error.retryable) == (type_, False)
     assert len(server.asked) == 1
+
+
+def test_an_answer_that_was_cut_off_is_taken_and_that_is_said() -> None:
+    _, log, _, output = asyncio.run(ask(says("Once upon a", finish="length")))
+
+    assert output["output"] == "Once upon a"
+    assert [event.message for event in log if isinstance(event, NodeLog)] == [
+        "The answer was cut off: the model may not write more tokens."
+    ]
 
 
 @pytest.mark.parametrize("body", ["{nonsense", "[]", '{"choices": []}', '{"choices": 7}'])

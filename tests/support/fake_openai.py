@@ -113,6 +113,32 @@ def says_as_anthropic(text: str) -> Behaviour:
     return streams_events(*events)
 
 
+def says_as_responses(text: str) -> Behaviour:
+    """Answer with a text as OpenAI's other API streams it."""
+    usage = {
+        "input_tokens": 7,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 3,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 10,
+    }
+    part = {"type": "output_text", "text": text, "annotations": []}
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+    begun = {"id": "resp_1", "object": "response", "created_at": 1_790_000_000, "model": "gpt-4o", "output": []}
+    begun |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "status": "in_progress"}
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    events: list[Json] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
+        {"type": "response.content_part.added", **place, "part": {**part, "text": ""}},
+        *({"type": "response.output_text.delta", **place, "delta": word, "logprobs": []} for word in text),
+        {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {**begun, "status": "completed", "output": [item], "usage": usage}},
+    ]
+    return streams_events(*({**event, "sequence_number": number} for number, event in enumerate(events)))
+
+
 def streams_events(*events: Json) -> Behaviour:
     """Stream events that have names, as Anthropic does."""
 
