@@ -5,7 +5,7 @@ from typing import Final
 FIRST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 60.0
 SETTLED_SECONDS: Final = 10.0
-"""A server that was connected for this long is not one that dies each time it is started."""
+"""A server that was connected for longer is not one that dies each time it is started."""
 
 
 def delay(failures: int, draw: float) -> float:

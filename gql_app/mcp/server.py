@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import Enum, auto
@@ -88,6 +89,8 @@ class McpServer:
         self._turned = asyncio.Event()
         self._reason = "It has not answered yet"
         self._again_at = 0.0
+        self._settles_at = math.inf
+        """When it has been connected for so long that it is not one that dies each time."""
         self._session: Session | None = None
         self._listing: Listing | None = None
         self._tools: dict[str, McpTool] = {}
@@ -161,9 +164,9 @@ class McpServer:
         try:
             while True:
                 self._turn(State.CONNECTING)
-                began = anyio.current_time()
+                self._settles_at = math.inf
                 self._reason = await self._connect()
-                failures = 1 if anyio.current_time() - began > SETTLED_SECONDS else failures + 1
+                failures = 1 if anyio.current_time() > self._settles_at else failures + 1
                 wait = delay(failures, self._random())
                 logger.warning("MCP server %r is lost; again in %.1f s. %s.", self.name, wait, self._reason)
                 self._again_at = anyio.current_time() + wait
@@ -205,7 +208,7 @@ class McpServer:
             with anyio.fail_after(self._connect_seconds):
                 await session.begin()
                 listing = await session.list_tools(self.prefix, self._known())
-            self._session = session
+            self._session, self._settles_at = session, anyio.current_time() + SETTLED_SECONDS
             self._adopt(listing)
             self._turn(State.CONNECTED)
             self.tried.set()

@@ -156,6 +156,39 @@ def call(id, params):
     assert not (Path("/proc") / str(processes[0])).exists(), "A zombie is left."
 
 
+async def test_a_server_that_closes_its_output_is_started_again(tmp_path: Path) -> None:
+    closing = """
+def call(id, params):
+    if os.path.exists("once"):
+        send(id=id, result={"content": []})
+        return
+    open("once", "w").close()
+    os.close(1)
+    time.sleep(3600)
+"""
+    async with opened(odd={**odd_server(tmp_path, closing), "workingDirectory": str(tmp_path)}) as tools:
+        with pytest.raises(ToolServerUnavailableError, match="It closed its standard output"):
+            await tools.call("mcp.odd.work")
+        await until(lambda: "It closed its standard output" in str(tools.problem("mcp.odd")))
+        await until(lambda: tools.problem("mcp.odd") is None)
+        assert await tools.call("mcp.odd.work") is None
+
+
+async def test_a_server_that_does_not_read_keeps_no_call_from_being_cancelled(tmp_path: Path) -> None:
+    deaf = "def call(id, params):\n    open('called', 'w').close()\n    time.sleep(3600)"
+    server = {**odd_server(tmp_path, deaf), "workingDirectory": str(tmp_path)}
+
+    async with opened(odd=server) as tools:
+        calls = [asyncio.create_task(tools.call("mcp.odd.work", text="x" * 1_000_000)) for _ in range(5)]
+        await until((tmp_path / "called").exists)
+
+        for call in calls:
+            call.cancel()
+        assert all(
+            isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*calls, return_exceptions=True)
+        )
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "type", "message"),
     [

@@ -21,8 +21,9 @@ class Refusing:
     starts_it = True
     redactor = Redactor({})
 
-    def __init__(self) -> None:
+    def __init__(self, *, after: float = 0.0) -> None:
         self.asked_at: list[float] = []
+        self._after = after
 
     def open(self, troubles: Troubles) -> AbstractAsyncContextManager[Streams]:
         return self._refuse()
@@ -30,6 +31,7 @@ class Refusing:
     @asynccontextmanager
     async def _refuse(self) -> AsyncIterator[Streams]:
         self.asked_at.append(anyio.current_time())
+        await anyio.sleep(self._after)
         raise ConnectionRefusedError("nobody is there")
         yield None
 
@@ -55,6 +57,18 @@ def test_a_server_is_tried_again_ever_more_seldom_up_to_a_cap() -> None:
     run_on_virtual_time(main())
 
     assert connector.asked_at == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363]
+
+
+def test_a_server_that_takes_its_time_to_fail_is_tried_again_as_seldom() -> None:
+    connector = Refusing(after=20)
+
+    async def main() -> None:
+        with anyio.move_on_after(200):
+            await make_server(connector).run()
+
+    run_on_virtual_time(main())
+
+    assert connector.asked_at == [0, 21, 43, 67, 95, 131, 183]
 
 
 def test_a_call_that_finds_no_server_is_tried_again_when_the_server_is() -> None:
