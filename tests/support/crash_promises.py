@@ -1,18 +1,26 @@
 """What must hold after any number of crashes: by the store, by what subscribers saw, by what the tools have written."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
-from gql_app.core.events import AttemptLost, AttemptStarted, NodeCompleted, RunEvent
+from gql_app.core.events import (
+    AttemptLost,
+    AttemptStarted,
+    NodeCompleted,
+    NodeOutputChunk,
+    RunEvent,
+    StepCompleted,
+    StepStarted,
+)
 from gql_app.core.fold import fold
-from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
+from gql_app.core.ids import DEFAULT_NAMESPACE, NodeKey, RunId
 from gql_app.core.listing import RunQuery
 from gql_app.core.run import RunStatus
-from gql_app.core.values import Json
+from gql_app.core.values import Json, Value
 from gql_app.engine.clock import SystemClock
 from gql_app.ports import RunRepository
 from gql_app.settings import Settings
@@ -37,7 +45,9 @@ async def check(workload: Workload, store: str, record: Path, *, alone: bool = F
             check_log(log, document)
             await check_shown(repository, run_id, log)
             await check_outputs(repository, run_id, log, document)
-            check_calls(log, [call for call in calls if call["run"] == run_id], document)
+            mine = [call for call in calls if call["run"] == run_id]
+            check_calls(log, [call for call in mine if call["step"] is None], document)
+            check_steps(log, mine)
             watched = workload.watched[run_id].sequences
             assert watched == list(range(1, len(log) + 1)), f"the subscriber of {run_id} saw {watched}"
             check_cancelled(run_id, log, workload, alone=alone)
@@ -58,6 +68,7 @@ def check_log(log: Sequence[RunEvent], document: Json) -> None:
     run = fold(log)
     assert run.status.final, f"{run.run_id} is {run.status}"
     assert all(node.status.final for node in run.nodes)
+    assert run.progressed == 0
     assert len(run.nodes) == len(document["nodes"])
     completed: set[str] = set()
     for event in log:
@@ -80,17 +91,47 @@ def check_cancelled(run_id: RunId, log: Sequence[RunEvent], workload: Workload, 
 
 
 async def check_outputs(repository: RunRepository, run_id: RunId, log: Sequence[RunEvent], document: Json) -> None:
-    """Check that what a tool returned can be read, also where it stands beside the log."""
+    """Check that what tools returned can be read, also where it stands beside the log, and was streamed like that."""
     sizes = {node["id"]: node["input"]["size"] for node in document["nodes"]}
+    streamed: dict[tuple[NodeKey, int, str | None, int], str] = defaultdict(str)
     for event in log:
+        if isinstance(event, NodeOutputChunk):
+            streamed[event.node, event.attempt, event.step, event.step_attempt] += event.text
         if isinstance(event, NodeCompleted):
-            output = event.output
-            data = (
-                bytes(output.json)
-                if output.sha256 is None
-                else await repository.value(DEFAULT_NAMESPACE, run_id, output.sha256)
-            )
-            assert json.loads(data) == {"attempt": event.attempt, "text": "x" * sizes[event.node.id]}
+            output = await read(repository, run_id, event.output)
+            assert output["attempt"] == event.attempt
+            assert output["text"] == "x" * sizes[event.node.id]
+            assert output.get("streamed", "") == streamed[event.node, event.attempt, None, 0]
+        if isinstance(event, StepCompleted):
+            output = await read(repository, run_id, event.output)
+            said = streamed[event.node, event.attempt, event.step, event.step_attempt]
+            assert output.get("streamed", "") == said, f"{event} was streamed as {said!r}"
+
+
+async def read(repository: RunRepository, run_id: RunId, value: Value) -> Json:
+    """Read a value of a run, wherever it stands."""
+    data = bytes(value.json)
+    if value.sha256 is not None:
+        data = await repository.value(DEFAULT_NAMESPACE, run_id, value.sha256)
+    return json.loads(data)
+
+
+def check_steps(log: Sequence[RunEvent], calls: Sequence[Json]) -> None:
+    """Check that no step was begun once it was done, none done that was not begun, and all that were done reported."""
+    begun: Counter[tuple[str, str]] = Counter()
+    done: set[tuple[str, str]] = set()
+    for event in log:
+        if isinstance(event, StepStarted):
+            assert (event.node.id, event.step) not in done, f"{event} after the step's end"
+            begun[event.node.id, event.step] += 1
+        if isinstance(event, StepCompleted):
+            done.add((event.node.id, event.step))
+    made = Counter((call["node"], call["step"]) for call in calls if call["step"] and call["what"] == "start")
+    ended = {(call["node"], call["step"]) for call in calls if call["what"] == "end"}
+    assert all(count <= begun[key] for key, count in made.items()), f"more steps were done than begun: {made - begun}"
+    assert done <= ended
+    keys = {(call["node"], call["step"], call["key"]) for call in calls}
+    assert len(keys) == len({(node, step) for node, step, _ in keys}), "the idempotency key of a step changed"
 
 
 def check_calls(log: Sequence[RunEvent], calls: Sequence[Json], document: Json) -> None:

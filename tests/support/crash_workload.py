@@ -190,7 +190,7 @@ def read_cancel(body: Json) -> str | None:
 
 
 def make_document(random: random.Random, number: int) -> Json:
-    """Make a small graph of nodes that fail, hang, wait, return much, or may run only once."""
+    """Make a small graph of nodes that fail, hang, wait, stream, take steps, return much, or may run only once."""
     nodes: list[Json] = []
     for index in range(random.randint(1, 5)):
         once = random.random() < 0.25
@@ -199,7 +199,7 @@ def make_document(random: random.Random, number: int) -> Json:
         nodes.append(
             {
                 "id": f"n{index}",
-                "tool": "effect",
+                "tool": random.choice(["effect", "effect", "chatter", "agent_like"]),
                 "input": {
                     "seconds": random.choice([0, 0, 0.02, 0.1, 0.3]),
                     "failures": failures,
@@ -212,7 +212,7 @@ def make_document(random: random.Random, number: int) -> Json:
                     "initialIntervalSeconds": 0.05,
                     "maximumIntervalSeconds": 0.2,
                 },
-                "timeout": {"attemptSeconds": 1.0},
+                "timeout": {"attemptSeconds": 2.0},
                 "continueOnFailure": True,
             }
         )
