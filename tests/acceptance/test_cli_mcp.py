@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from gql_app.core.published import workflow_json_schema
 from gql_app.core.values import Json
 from gql_app.settings import Settings
 from tests.support.assistant import Assistant, assistant
+from tests.support.cutting_relay import cutting_relay
 from tests.support.gate import Gate, gated
 from tests.support.reserved_port import ReservedPort
 from tests.support.server import LONGEST_WAIT, ThreadServer, live_server, server_process
@@ -123,6 +125,16 @@ async def test_every_tool_is_offered_with_schemas_that_are_strict(
         "retry_workflow",
     }
     assert "watch_workflow" in (instructions or "")
+
+
+async def test_the_document_that_models_are_shown_is_valid(server: ThreadServer, tmp_path: Path) -> None:
+    async with assistant(server.url, tmp_path) as helper:
+        [submit] = [tool for tool in (await helper.client.list_tools()).tools if tool.name == "submit_workflow"]
+        text = submit.description or ""
+        shown = text[text.index("{") : text.index("\n\nRequired")]
+        checked = await helper.ask("validate_workflow", document=shown)
+
+    assert checked["layers"] == ["page", "text"]
 
 
 async def test_the_schema_of_the_document_can_be_read(server: ThreadServer, tmp_path: Path) -> None:
@@ -465,10 +477,12 @@ async def test_the_service_may_go_and_come_back(tmp_path: Path) -> None:
                     tasks.start_soon(when_watched, helper, first.process.terminate)
                     parted = await helper.ask("watch_workflow", id=run_id, after=0, seconds=2)
             gone = await helper.call("get_workflow", id=run_id)
+            unsent = await helper.call("submit_workflow", document=HELLO)
             with server_process(*arguments):
                 watched = await helper.ask("watch_workflow", id=run_id, after=parted["sequence"], seconds=LONGEST_WAIT)
 
-    assert (before.code, gone.code) == ("UNREACHABLE", "UNREACHABLE")
+    assert (before.code, gone.code, unsent.code) == ("UNREACHABLE",) * 3
+    assert "idempotencyKey 'assistant-" in unsent.text
     assert "gql-app serve" in before.text
     assert not parted["ended"]
     assert watched["workflow"]["status"] == "COMPLETED"
@@ -477,6 +491,31 @@ async def test_the_service_may_go_and_come_back(tmp_path: Path) -> None:
         range(1, watched["sequence"] + 1)
     )
     assert any("lost" in line for line in lines)
+
+
+async def test_a_submission_whose_answer_is_lost_can_be_sent_again_without_a_second_run(
+    server: ThreadServer, tmp_path: Path
+) -> None:
+    async with cutting_relay(server) as relay, assistant(relay.server.url, tmp_path) as helper:
+        await helper.ask("list_tools")
+        relay.bytes_left = 20
+        unanswered = await helper.call("submit_workflow", document=HELLO)
+        relay.bytes_left = None
+        advised = re.search(r"idempotencyKey '(.+?)'", unanswered.data["failure"]["advice"])
+        assert advised
+        found = await started(helper, HELLO, idempotencyKey=advised[1])
+        listed = await helper.ask("list_workflows")
+        await helper.ask("watch_workflow", id=found, after=0, seconds=LONGEST_WAIT)
+        relay.bytes_left = 20
+        retried = await helper.call("retry_workflow", id=found, **{"from": "START"})
+        relay.bytes_left = None
+        after = await helper.ask("list_workflows")
+
+    assert relay.cuts == 2
+    assert (unanswered.code, retried.code) == ("UNREACHABLE", "UNREACHABLE")
+    assert [run["id"] for run in listed["workflows"]] == [found]
+    assert "list_workflows" in retried.text
+    assert [run.get("retryOf") for run in after["workflows"]] == [found, None]
 
 
 async def test_who_may_not_do_it_is_told_what_would_help(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Expected failures as an assistant is told of them: a code, a text, and what to do about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Annotated, Final
 
@@ -81,8 +82,27 @@ class AskedWronglyError(Exception):
         self.code = code
 
 
-def explain(error: ClientError | AskedWronglyError) -> Failure:
+class FailedError(Exception):
+    """A call could not be carried out, for a reason that is explained already."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
+
+
+@contextmanager
+def uncertain(advice: str) -> Iterator[None]:
+    """Give other advice about something that may have been done although no answer came. Raises `FailedError`."""
+    try:
+        yield
+    except (ConnectionFailedError, ServerFailedError) as error:
+        raise FailedError(msgspec.structs.replace(explain(error), advice=advice)) from None
+
+
+def explain(error: ClientError | AskedWronglyError | FailedError) -> Failure:
     """Tell why a call could not be carried out."""
+    if isinstance(error, FailedError):
+        return error.failure
     message = clean(str(error), TEXT_CHARACTERS)
     advice = next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), "")
     match error:

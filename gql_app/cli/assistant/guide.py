@@ -29,8 +29,10 @@ Order: naming `nodes.x` in an expression makes the node wait for x; `dependsOn: 
 runs side by side.
 Also per node: `when` (false: skipped), `continueOnFailure`, `retry` {maximumAttempts (3), initialIntervalSeconds,
 backoffCoefficient, maximumIntervalSeconds, nonRetryableErrors}, `timeout` {attemptSeconds (60), totalSeconds,
-queueSeconds, heartbeatSeconds}. Also per document: `input`, `inputSchema`, `output` (an expression or a map of them;
-without it the outputs of the last nodes, by id), `timeoutSeconds` (3600), `maximumConcurrency`, `labels`."""
+queueSeconds, heartbeatSeconds}, `limits` (names of shared limits). Also per document: `input`, `inputSchema`, `output`
+(an expression or a map of them; without it the outputs of the last nodes, by id), `timeoutSeconds` (3600),
+`maximumConcurrency`, `budget` {tokens, costUsd} (for language models), `labels`.
+The tool `agent`, where list_tools has it, lets a language model work on a prompt with the tools it is given."""
 
 VALIDATE: Final = """\
 Check a workflow document without running it. Tells the order in which its nodes can run, or every problem with its

@@ -20,7 +20,7 @@ from mcp_types import (
     ToolAnnotations,
 )
 
-from gql_app.cli.assistant.failures import AskedWronglyError, Failure, explain
+from gql_app.cli.assistant.failures import AskedWronglyError, FailedError, Failure, explain
 from gql_app.cli.assistant.guide import INSTRUCTIONS
 from gql_app.cli.assistant.offers import OFFERS, Offer
 from gql_app.cli.assistant.reporting import Meter
@@ -70,7 +70,7 @@ async def _call(
 
     try:
         return _answered(await offer.carry_out(client, offer.read(arguments), report))
-    except (ClientError, AskedWronglyError) as error:
+    except (ClientError, AskedWronglyError, FailedError) as error:
         return _failed(explain(error))
     except Exception:
         incident = uuid4().hex[:12]

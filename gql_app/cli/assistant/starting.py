@@ -1,11 +1,13 @@
 """The tools that change something: check and start a document, cancel a run, run it again."""
 
 from typing import Annotated, Final, Literal
+from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gql_app.cli.assistant.documents import read_document, read_input
+from gql_app.cli.assistant.failures import uncertain
 from gql_app.cli.assistant.reporting import Report
 from gql_app.cli.assistant.shapes import Answer, Asked
 from gql_app.cli.assistant.views import RunView, view_run
@@ -14,6 +16,16 @@ from gql_app.core.values import Json
 
 SHOWN_LAYERS: Final = 30
 SHOWN_NAMES: Final = 8
+
+_SUBMIT_AGAIN: Final = (
+    "The run may have been started nonetheless. Call again in a few seconds with the same document and input, and with"
+    " idempotencyKey {key!r}: that finds the run if it is there, and starts it if not. If that does not help, tell the"
+    " user that the service does not answer."
+)
+_RETRY_AGAIN: Final = (
+    "The new run may have been started nonetheless. Call list_workflows in a few seconds, and this again only if there"
+    " is no run with this `retryOf`. If that does not help, tell the user that the service does not answer."
+)
 
 Document = Annotated[
     dict[str, Json] | str,
@@ -103,12 +115,10 @@ async def validate(client: WorkflowClient, asked: Validate, _: Report) -> Valida
 
 async def submit(client: WorkflowClient, asked: Submit, _: Report) -> Started:
     """Start a run of a document."""
-    run = await client.submit(
-        read_document(asked.document),
-        input=read_input(asked.input),
-        idempotency_key=asked.idempotency_key or None,
-    )
-    return _started(run)
+    document, given = read_document(asked.document), read_input(asked.input)
+    key = asked.idempotency_key or f"assistant-{uuid4().hex}"
+    with uncertain(_SUBMIT_AGAIN.format(key=key)):
+        return _started(await client.submit(document, input=given, idempotency_key=key))
 
 
 async def cancel(client: WorkflowClient, asked: Cancel, _: Report) -> Cancelled:
@@ -119,8 +129,8 @@ async def cancel(client: WorkflowClient, asked: Cancel, _: Report) -> Cancelled:
 
 async def retry(client: WorkflowClient, asked: Retry, _: Report) -> Started:
     """Run a finished run's document again, as a new run."""
-    run = await client.retry(asked.id, asked.from_)
-    return _started(run)
+    with uncertain(_RETRY_AGAIN):
+        return _started(await client.retry(asked.id, asked.from_))
 
 
 def _started(run: WorkflowRun) -> Started:
