@@ -90,7 +90,8 @@ class Toolbox(AbstractToolset[None]):
         assert ctx.tool_call_id is not None
         try:
             async with self._room:
-                result = await self._context.call_tool(ctx.tool_call_id, ours, tool_args)
+                # What the model was told of a failure must still be so when it is replayed.
+                result = await self._context.call_tool(ctx.tool_call_id, ours, tool_args, remember_failure=True)
         except ToolError as error:
             if error.type == "InvalidInput":
                 raise ModelRetry(str(error)[:_MESSAGE]) from error

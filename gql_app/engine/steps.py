@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from gql_app.core.errors import StepFailedError, ToolError
-from gql_app.core.events import StepRequest
+from gql_app.core.events import Failure, RetryState, StepRequest
 from gql_app.core.ids import NodeKey
 from gql_app.core.policies import merge_policies
 from gql_app.core.run import WorkflowRun
@@ -21,7 +21,7 @@ from gql_app.core.signals import (
     StopStep,
 )
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
-from gql_app.core.step_run import StepRun
+from gql_app.core.step_run import StepRun, StepStatus
 from gql_app.core.values import Json, Value
 from gql_app.engine.call import Call, CallHost
 from gql_app.engine.failures import as_failure
@@ -30,6 +30,9 @@ from gql_app.ports import StepSpec, StepWork, Tool, ToolContext
 
 MAXIMUM_STEPS: Final = 2_000
 """How many steps a node may take."""
+
+
+_FOR_GOOD: Final = (RetryState.MAXIMUM_ATTEMPTS_REACHED, RetryState.NON_RETRYABLE_ERROR)
 
 
 class StepSurroundings(Protocol):
@@ -92,6 +95,8 @@ class RunSteps:
         while (dropped := self._dropped.get(key)) is not None and dropped.attempt == call.attempt:
             await asyncio.wait([dropped.heard])
         self._check(call, spec)
+        if spec.remember_failure and (error := self._failure(call, spec.id)) is not None:
+            raise StepFailedError(spec.id, error.message, type=error.type, retryable=error.retryable)
         if call.root.stream is not None:
             call.root.stream.show()
         values: dict[str, bytes] = {}
@@ -130,6 +135,13 @@ class RunSteps:
         if len(known) >= MAXIMUM_STEPS and spec.id not in known:
             message = f"Step {spec.id!r} would be one more than the {MAXIMUM_STEPS} that a node may take."
             raise ToolError(message, type="TooManySteps", retryable=False)
+
+    def _failure(self, call: Call, step_id: str) -> Failure | None:
+        """Tell why a step failed for good in an earlier attempt; that time ran out may be otherwise in the next."""
+        step = self._host.run.step(call.node, step_id)
+        if step is None or step.status is not StepStatus.FAILED or step.retry_state not in _FOR_GOOD:
+            return None
+        return step.error
 
     def carry_out(self, command: StartStep | AnswerStep | StopStep, now: datetime) -> None:
         """Do what the machine wants of a step."""

@@ -47,6 +47,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy | None = None
     timeout: TimeoutPolicy | None = None
     limits: tuple[str, ...] = ()
+    remember_failure: bool = False
+    """Whether a step that failed for good is not done again in another attempt either."""
 
 
 class Reports(Protocol):
@@ -234,10 +236,12 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
         *,
         retry: RetryPolicy | None = None,
         timeout: TimeoutPolicy | None = None,
+        remember_failure: bool = False,
     ) -> Json:
         """Call another tool as a step: by its own policies and limits, unless others are given. No input is `{}`.
 
-        Raises `StepFailedError` once it is given up.
+        Raises `StepFailedError` once it is given up. With `remember_failure` another attempt does not call it again
+        then, but fails in the same way.
         """
         check_policies(retry, timeout)
         spec = StepSpec(
@@ -247,6 +251,7 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
             input={} if input is None else input,
             retry=retry,
             timeout=timeout,
+            remember_failure=remember_failure,
         )
         return await self.steps.call(spec)
 

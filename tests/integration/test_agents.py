@@ -293,6 +293,28 @@ def test_an_agent_that_is_tried_again_goes_on_where_it_was_and_shows_what_it_has
     run_on_virtual_time(scene())
 
 
+def test_a_call_that_failed_for_good_is_not_made_again_when_the_agent_is_tried_again() -> None:
+    tries: list[int] = []
+
+    @tool(name="broken", retry=RetryPolicy(maximum_attempts=2))
+    async def broken(context: ToolContext) -> None:
+        tries.append(context.attempt)
+        raise ValueError("The disk is full.")
+
+    async def scene() -> None:
+        once = {"maximumAttempts": 1}
+        script = [calls(("broken", {})), {"error": {"status": 503}}, "Then not."]
+        async with agents(broken) as made:
+            run = await made.perform(asked(script, tools=["broken"], retry=once, includeMessages=True))
+
+        assert (await output_of(made, run))["output"] == "Then not."
+        assert told((await output_of(made, run))["messages"]) == ["ValueError: The disk is full."]
+        assert len(node_of(run, "a").attempts) == 2
+        assert tries == [1, 2]
+
+    run_on_virtual_time(scene())
+
+
 def test_an_agent_whose_process_died_goes_on_in_the_next_and_repeats_nothing_that_was_finished() -> None:
     added: list[int] = []
 

@@ -337,3 +337,28 @@ def test_what_is_too_big_for_a_step_is_named() -> None:
         assert error.message.startswith("The input of step 'big' takes 3002 bytes")
 
     run_on_virtual_time(story())
+
+
+def test_a_call_whose_failure_is_remembered_fails_in_the_next_attempt_without_being_made() -> None:
+    tries: list[int] = []
+
+    async def broken(value: Json, context: ToolContext) -> Json:
+        tries.append(context.attempt)
+        raise ToolError("It is broken.", type="Broken", retryable=False)
+
+    async def calling(value: Json, context: ToolContext) -> Json:
+        try:
+            await context.call_tool("one", "broken", remember_failure=True)
+        except StepFailedError as error:
+            if context.attempt == 2:
+                return [error.type, str(error)]
+        raise ToolError("not yet")
+
+    async def story() -> None:
+        async with engine(plain("broken", broken), plain("calling", calling)) as e:
+            run = await e.perform(node("a", tool="calling", retry=TWICE))
+
+        assert decode(node_of(run, "a").output, {}) == ["Broken", "It is broken."]
+        assert tries == [1]
+
+    run_on_virtual_time(story())
