@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from gql_app.core import errors, events
 from gql_app.core.errors import (
+    InvalidMcpServersError,
     InvalidSecretsError,
     InvalidStoreError,
     InvalidToolError,
@@ -80,6 +81,7 @@ def test_every_error_of_the_product_has_a_code_or_is_internal() -> None:
 
     assert known - CODES.keys() == {
         WorkflowError,
+        InvalidMcpServersError,
         InvalidSecretsError,
         InvalidStoreError,
         InvalidToolError,
