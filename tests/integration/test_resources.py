@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gql_app import Resource, RetryPolicy, ToolContext, resource, tool
 from gql_app.bootstrap import application
@@ -15,7 +18,7 @@ from gql_app.core.values import Json
 from gql_app.ports import Tool
 from gql_app.service import HealthStatus
 from gql_app.settings import Role, Settings
-from gql_app.testing import call_tool, on_virtual_time, run_workflow
+from gql_app.testing import call_tool, on_virtual_time, run_on_virtual_time, run_workflow
 from gql_app.testing.virtual_time import VirtualClock
 from gql_app.tools.resource_pool import ResourcePool
 from tests.support.postgres import shared_cluster
@@ -271,8 +274,8 @@ async def test_a_process_that_executes_nothing_opens_nothing() -> None:
     database = await cluster.create_database()
 
     for role in (Role.ALL, Role.API):
-        settings = Settings(role=role, store=cluster.url_of(database), migrate=True)
-        async with application(settings, tools=[using(first)]):
+        configured = Settings(role=role, store=cluster.url_of(database), migrate=True)
+        async with application(configured, tools=[using(first)]):
             book.lines.append(role)
     await cluster.drop_database(database)
 
@@ -291,3 +294,66 @@ def test_a_test_gives_what_it_likes_instead_of_a_resource_and_what_that_needs() 
         "third opens",
         "third closes",
     ]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[list[int]], list[int], list[bool]]:
+    """Draw what each resource needs of those before it, how often opening it fails, and whether it is async."""
+    count = draw(st.integers(1, 6))
+    needs = [draw(st.lists(st.sampled_from(range(number)), unique=True)) if number else [] for number in range(count)]
+    failures = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    return needs, failures, draw(st.lists(st.booleans(), min_size=count, max_size=count))
+
+
+@given(graph=graphs(), wanted=st.sets(st.integers(0, 5), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_whatever_needs_what_all_is_opened_in_order_in_the_end_and_closed_in_reverse(
+    graph: tuple[list[list[int]], list[int], list[bool]], wanted: set[int]
+) -> None:
+    needs, failures, is_async = graph
+    book = Book(**{f"r{number}": count for number, count in enumerate(failures)})
+    made: list[Resource[str]] = []
+    for number, needed in enumerate(needs):
+        opener = async_opener(book, f"r{number}") if is_async[number] else sync_opener(book, f"r{number}")
+        made.append(Resource(f"r{number}", opener, needs={f"n{other}": made[other] for other in needed}))
+    roots = [made[number] for number in wanted if number < len(made)]
+
+    async def main() -> set[str]:
+        async with ResourcePool(roots) as pool:
+            await asyncio.sleep(1_000)
+            assert pool.problem() is None
+            return {pool.get(root) for root in roots}
+
+    values = run_on_virtual_time(main())
+
+    opened = [line.removesuffix(" opens") for line in book.lines if line.endswith("opens")]
+    closed = [line.removesuffix(" closes") for line in book.lines if line.endswith("closes")]
+    assert values == {root.name for root in roots}
+    assert sorted(opened) == sorted(closed)
+    assert len(set(opened)) == len(opened)
+    for name in opened:
+        for before in made[int(name[1:])].needs.values():
+            assert opened.index(before.name) < opened.index(name)
+            assert closed.index(before.name) > closed.index(name)
+
+
+def async_opener(book: Book, name: str) -> Callable[..., AbstractAsyncContextManager[str]]:
+    """Open a resource whatever it is given."""
+
+    @asynccontextmanager
+    async def opened(**_: str) -> AsyncIterator[str]:
+        yield book.open(name)
+        book.close(name)
+
+    return opened
+
+
+def sync_opener(book: Book, name: str) -> Callable[..., AbstractAsyncContextManager[str]]:
+    """Open a resource in a thread, whatever it is given."""
+
+    @resource
+    def opened(**_: str) -> Iterator[str]:
+        yield book.open(name)
+        book.close(name)
+
+    return opened.open

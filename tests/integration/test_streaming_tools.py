@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gql_app import RetryPolicy, ToolContext, ToolError, tool
+from gql_app import RetryPolicy, TimeoutPolicy, ToolContext, ToolError, tool
 from gql_app.core.values import Json
 from gql_app.testing import RunResult, call_tool, run_workflow
 from tests.support.service import document
@@ -148,3 +148,27 @@ def test_a_cancelled_run_closes_the_generator_in_a_thread_at_its_next_piece() ->
     assert begun.is_set()
     assert result.status == "CANCELLED"
     assert closed.wait(30)
+
+
+@pytest.mark.parametrize("sign", ["heartbeat", "emit", "log", "progress", "none"])
+def test_whatever_a_tool_shows_is_a_sign_of_life(sign: str) -> None:
+    @tool(timeout=TimeoutPolicy(attempt_seconds=600, heartbeat_seconds=8))
+    async def slow(context: ToolContext) -> None:
+        shows: dict[str, Callable[[], None]] = {
+            "heartbeat": context.heartbeat,
+            "emit": lambda: context.emit("."),
+            "log": lambda: context.log("debug", "still here"),
+            "progress": lambda: context.progress(message="still here"),
+            "none": lambda: None,
+        }
+        for _ in range(12):
+            await asyncio.sleep(5)
+            shows[sign]()
+
+    result = call_tool(slow)
+
+    if sign == "none":
+        assert result.error is not None
+        assert (result.error.type, result.seconds) == ("HeartbeatTimeout", 8.0)
+    else:
+        assert (result.status, result.seconds) == ("COMPLETED", 60.0)
