@@ -43,12 +43,14 @@ class Listing:
     tools: dict[str, ListedTool] = field(default_factory=dict)
     left_out: int = 0
     _reasons: dict[str, str] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
 
     def leave_out(self, name: Json, reason: str, count: int = 1) -> None:
-        """Note that a tool cannot be used."""
+        """Note that a tool cannot be used, or that several cannot for the same reason."""
         self.left_out += count
-        if len(self._reasons) < KEPT:
-            self._reasons.setdefault(quote(name)[:100], reason[:_REASON_CHARACTERS].rstrip("."))
+        shown = quote(name)[:100]
+        if len(self._reasons) < KEPT and shown not in self._reasons:
+            self._reasons[shown], self._counts[shown] = reason[:_REASON_CHARACTERS].rstrip("."), count
 
     def reason(self, name: str) -> str | None:
         """Say why a tool is left out, if it is and that is known."""
@@ -59,7 +61,8 @@ class Listing:
         if not self.left_out:
             return None
         shown = [f"{name}: {reason}" for name, reason in islice(self._reasons.items(), SHOWN)]
-        more = f"; and {self.left_out - len(shown)} more" if self.left_out > len(shown) else ""
+        rest = self.left_out - sum(islice(self._counts.values(), SHOWN))
+        more = f"; and {rest} more" if rest > 0 else ""
         tools = "1 tool is" if self.left_out == 1 else f"{self.left_out} tools are"
         return f"{tools} left out: {'; '.join(shown)}{more}."
 
