@@ -182,7 +182,11 @@ class WorkflowRun(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def step(self, key: NodeKey, step_id: str) -> StepRun | None:
         """Find a step of a node, if there is one of this id."""
-        return next((step for step in self.node(key).steps if step.id == step_id), None)
+        # From the end: what happens to a step happens soon after it was asked for.
+        for step in reversed(self.node(key).steps):
+            if step.id == step_id:
+                return step
+        return None
 
     def node_plan(self, key: NodeKey) -> NodePlan:
         """Find what was planned for a node."""

@@ -18,12 +18,12 @@ from gql_app.core.step_events import (
     StepQueued,
     StepStarted,
 )
-from gql_app.core.step_run import StepRun, StepStatus
+from gql_app.core.step_run import FINAL_STEP, StepRun, StepStatus
 
 
 def end_steps(steps: tuple[StepRun, ...], status: StepStatus, at: datetime, *, within: str = "") -> tuple[StepRun, ...]:
     """Let the steps that go on end with the attempt of their node, or with the try of the step that they are within."""
-    if not any(_goes_on(step, within) for step in steps):
+    if not any(step.id.startswith(within) and step.status not in FINAL_STEP for step in steps):
         return steps
     return tuple(
         msgspec.structs.replace(
@@ -35,7 +35,7 @@ def end_steps(steps: tuple[StepRun, ...], status: StepStatus, at: datetime, *, w
             queued_for=None,
             queued_name=None,
         )
-        if _goes_on(step, within)
+        if step.id.startswith(within) and step.status not in FINAL_STEP
         else step
         for step in steps
     )
@@ -43,11 +43,24 @@ def end_steps(steps: tuple[StepRun, ...], status: StepStatus, at: datetime, *, w
 
 def inner_steps(node: NodeRun, step: StepRun) -> list[StepRun]:
     """Find the steps that go on within a step of a node, at any depth."""
-    return [other for other in node.steps if _goes_on(other, f"{step.id}/")]
+    within = f"{step.id}/"
+    return [
+        other for other in _after(node.steps, step) if other.id.startswith(within) and other.status not in FINAL_STEP
+    ]
 
 
-def _goes_on(step: StepRun, within: str) -> bool:
-    return not step.status.final and step.id.startswith(within)
+def _after(steps: tuple[StepRun, ...], step: StepRun) -> tuple[StepRun, ...]:
+    """Give the steps that were asked for after one: those within it are among them, and mostly there are few."""
+    place = _place(steps, step.id)
+    return () if place is None else steps[place + 1 :]
+
+
+def _place(steps: tuple[StepRun, ...], step_id: str) -> int | None:
+    """Find where a step stands, from the end: what happens to one happens soon after it was asked for."""
+    for place in range(len(steps) - 1, -1, -1):
+        if steps[place].id == step_id:
+            return place
+    return None
 
 
 def _output_chunk(run: WorkflowRun, event: NodeOutputChunk) -> Sequence[int]:
@@ -172,17 +185,16 @@ def _completed(run: WorkflowRun, event: StepCompleted) -> Sequence[int]:
 def _end(run: WorkflowRun, key: NodeKey, step: StepRun) -> None:
     """Let a try of a step have ended, and with it the steps that it was taking."""
     node = run.node(key)
-    steps = end_steps(node.steps, StepStatus.CANCELLED, run.at, within=f"{step.id}/")
-    _put(run, msgspec.structs.replace(node, steps=steps), step)
+    if inner_steps(node, step):
+        steps = end_steps(node.steps, StepStatus.CANCELLED, run.at, within=f"{step.id}/")
+        node = msgspec.structs.replace(node, steps=steps)
+    _put(run, node, step)
 
 
 def _put(run: WorkflowRun, node: NodeRun, step: StepRun) -> None:
-    for place, other in enumerate(node.steps):
-        if other.id == step.id:
-            steps = (*node.steps[:place], step, *node.steps[place + 1 :])
-            break
-    else:
-        steps = (*node.steps, step)
+    place, steps = _place(node.steps, step.id), (*node.steps, step)
+    if place is not None:
+        steps = (*node.steps[:place], step, *node.steps[place + 1 :])
     run.nodes[node.index] = msgspec.structs.replace(node, steps=steps)
 
 

@@ -54,6 +54,7 @@ class Call:
 
     __slots__ = (
         "abandoned",
+        "asked",
         "attempt",
         "beat_at",
         "deadline",
@@ -95,6 +96,8 @@ class Call:
         self.isolation = "async"
         self.started = False
         self.stopping = False
+        self.asked = False
+        """Whether it has asked for a step."""
         self.abandoned = False
         self.in_thread = False
         self.beat_at: datetime | None = None

@@ -189,8 +189,9 @@ class RunDriver:
                     turn.tell(signal)
                 while turn.unanswered:
                     self._evaluations.answer(turn.unanswered.pop())
-            if turn.events:
+            if turn.events or self._values:
                 await self._store(turn.events)
+            if turn.events:
                 shared.monitor.stored(self.run, turn.events)
             for command in turn.commands:
                 self._carry_out(command, turn)
@@ -214,7 +215,8 @@ class RunDriver:
                 if value.sha256 in self._values:
                     values[value.sha256] = self._values[value.sha256]
         shared = self._shared
-        await append_patiently(shared.repository, self.run, events, values, patience=shared.store_patience)
+        if events:
+            await append_patiently(shared.repository, self.run, events, values, patience=shared.store_patience)
         for sha256 in values:
             self._values.pop(sha256, None)
         if not self._inbox:  # Every value that was told has been stored, or its attempt was over.

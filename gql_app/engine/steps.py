@@ -109,6 +109,7 @@ class RunSteps:
             timeout=merge_policies(spec.timeout, TimeoutPolicy()),
             limits=spec.limits,
         )
+        call.asked = True
         wanted = self._wanted[key] = Wanted(call, work, tool, spec.input)
         self._host.keep(values)
         self._host.tell(StepRequested(node=call.node, attempt=call.attempt, step=spec.id, request=request))
@@ -130,8 +131,10 @@ class RunSteps:
             raise StepFailedError(spec.id, message, type="StepTooLate", retryable=False)
         if (call.node, spec.id) in self._wanted:
             raise ValueError(f"Step {spec.id!r} is under way already: every step of a node has an id of its own.")
-        known = {step.id for step in self._host.run.node(call.node).steps}
-        known.update(step for node, step in self._wanted if node == call.node)
+        steps = self._host.run.node(call.node).steps
+        if len(steps) + len(self._wanted) < MAXIMUM_STEPS:
+            return
+        known = {step.id for step in steps} | {step for node, step in self._wanted if node == call.node}
         if len(known) >= MAXIMUM_STEPS and spec.id not in known:
             message = f"Step {spec.id!r} would be one more than the {MAXIMUM_STEPS} that a node may take."
             raise ToolError(message, type="TooManySteps", retryable=False)
@@ -192,7 +195,7 @@ class RunSteps:
 
     def end(self, call: Call) -> None:
         """Let go of everything that a call wanted, and what was wanted for that: it has ended."""
-        for key, wanted in list(self._wanted.items()):
+        for key, wanted in list(self._wanted.items()) if call.asked else ():
             if wanted.call.is_within(call) and self._wanted.pop(key, None) is not None:
                 self._abandon(wanted)
                 wanted.answer.cancel()

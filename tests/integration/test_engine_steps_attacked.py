@@ -357,3 +357,24 @@ def test_a_big_output_of_a_step_is_read_back_by_the_next_attempt() -> None:
         assert len(completed) == 3
 
     run_on_virtual_time(story())
+
+
+def test_what_finished_steps_were_asked_with_is_not_kept_in_memory() -> None:
+    kept: list[int] = []
+
+    async def story() -> None:
+        async def asking(value: Json, context: ToolContext) -> Json:
+            for number in range(50):
+                await context.step(f"s{number}", at_once, input={"n": number, "text": "x" * 20_000})
+            if context.attempt == 1:
+                raise ToolError("again")
+            await asyncio.sleep(0)
+            kept.extend(len(driver._values) for driver in e.executor._drivers.values())
+
+        async with engine(plain("asking", asking)) as e:
+            run = await e.perform(node("a", tool="asking", retry=TWICE))
+
+        assert run.status is RunStatus.COMPLETED
+        assert kept == [0]
+
+    run_on_virtual_time(story())

@@ -32,6 +32,7 @@ from gql_app.core.signals import (
     SlotGranted,
     StartAttempt,
     StartStep,
+    StepDropped,
     StepErred,
     StepRequested,
     StepSucceeded,
@@ -207,6 +208,8 @@ class World:
             self.tell(AttemptReported(node=node, attempt=self.calls[node], reports=reports))
         elif dice < 0.7 or not self.tries:
             self.ask_for_a_step()
+        elif dice < 0.75 and self.asked:
+            self.let_a_step_go()
         else:
             self.end_a_try()
 
@@ -229,6 +232,13 @@ class World:
         self.asked.add(StepKey(node, step))
         request = self.chance.choice(self.requests)
         self.tell(StepRequested(node=node, attempt=self.calls[node], step=step, request=request))
+
+    def let_a_step_go(self) -> None:
+        """Let a call no longer want a step, nor anything within it."""
+        key = self.chance.choice(sorted(self.asked, key=str))
+        self.asked.discard(key)
+        self.forget(key.node, f"{key.step}/")
+        self.tell(StepDropped(node=key.node, attempt=self.calls[key.node], step=key.step))
 
     def end_a_try(self) -> None:
         key = self.chance.choice(list(self.tries))
