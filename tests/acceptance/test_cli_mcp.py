@@ -199,6 +199,7 @@ async def test_an_invalid_document_is_answered_with_every_problem_and_its_place(
         ({"document": HELLO, "inputs": 1}, "INVALID_ARGUMENT", "`document`, `input`, `idempotencyKey`"),
         ({"document": "name: [\n"}, "INVALID_DOCUMENT", "document:2:"),
         ({"document": '{"name": "a",\n"name": "b"}'}, "INVALID_DOCUMENT", "stands twice"),
+        ({"document": "a" * (1 << 20) + "a"}, "INVALID_DOCUMENT", "more than 1048576 characters"),
         ({"document": HELLO, "idempotencyKey": ""}, "INVALID_ARGUMENT", "$.idempotencyKey"),
         ({"document": {"name": "big", "nodes": [{"id": "a", "tool": "echo", "input": {"value": 2**70}}]}}, "", "64"),
     ],

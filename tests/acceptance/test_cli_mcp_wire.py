@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -260,6 +261,25 @@ def test_streams_that_do_not_block_are_waited_for(tmp_path: Path) -> None:
 
     assert sorted(told) == list(range(1, 21))
     assert (code, complaints) == (0, "")
+
+
+def test_a_person_who_starts_it_is_told_what_it_waits_for(tmp_path: Path) -> None:
+    keyboard, terminal = pty.openpty()
+    with subprocess.Popen(
+        command("mcp", "--url", NOWHERE), cwd=tmp_path, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        hint = process.stderr.readline().decode()
+        os.write(keyboard, b"help\n")
+        passed_over = process.stderr.readline().decode()
+        process.send_signal(signal.SIGINT)
+        code = process.wait(LONGEST_WAIT)
+    os.close(keyboard)
+    os.close(terminal)
+
+    assert f"waits for an assistant that speaks MCP to it, about {NOWHERE}. Ctrl-C ends it." in hint
+    assert "passed over" in passed_over
+    assert code == 130
 
 
 def test_an_address_that_is_none_is_told_at_once(tmp_path: Path) -> None:

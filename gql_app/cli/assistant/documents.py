@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import anyio.to_thread
 from msgspec import UNSET
 
 from gql_app.cli.assistant.failures import AskedWronglyError
@@ -9,15 +10,20 @@ from gql_app.cli.documents import DocumentError, parse_document
 from gql_app.core.documents import find_faults
 from gql_app.core.values import Json
 
+MAXIMUM_CHARACTERS: Final = 1 << 20
+"""The longest text that is read: YAML takes its time, and a server takes no more than this unless it is told to."""
 MAXIMUM_DEPTH: Final = 100
 MAXIMUM_VALUES: Final = 1_000_000
 
 
-def read_document(document: dict[str, Json] | str) -> Json:
+async def read_document(document: dict[str, Json] | str) -> Json:
     """Give a document as JSON. Raises `AskedWronglyError`, which names the line of a text."""
     if isinstance(document, str):
+        if len(document) > MAXIMUM_CHARACTERS:
+            raise AskedWronglyError(f"The document has more than {MAXIMUM_CHARACTERS} characters.", "INVALID_DOCUMENT")
         try:
-            return parse_document(document, "document")
+            # Not here, where it would keep everybody waiting.
+            return await anyio.to_thread.run_sync(parse_document, document, "document", abandon_on_cancel=True)
         except DocumentError as error:
             raise AskedWronglyError(str(error), "INVALID_DOCUMENT") from None
     return _checked(document, "document")

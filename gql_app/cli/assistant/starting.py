@@ -106,7 +106,7 @@ class Retry(Asked, frozen=True, kw_only=True):
 
 async def validate(client: WorkflowClient, asked: Validate, _: Report) -> Validated:
     """Check a document without running it."""
-    plan = await client.validate(read_document(asked.document), input=read_input(asked.input))
+    plan = await client.validate(await read_document(asked.document), input=read_input(asked.input))
     layers = [_layer(layer) for layer in plan.layers]
     if len(layers) > SHOWN_LAYERS:
         layers[SHOWN_LAYERS:] = [f"… and {len(layers) - SHOWN_LAYERS} more"]
@@ -115,7 +115,7 @@ async def validate(client: WorkflowClient, asked: Validate, _: Report) -> Valida
 
 async def submit(client: WorkflowClient, asked: Submit, _: Report) -> Started:
     """Start a run of a document."""
-    document, given = read_document(asked.document), read_input(asked.input)
+    document, given = await read_document(asked.document), read_input(asked.input)
     key = asked.idempotency_key or f"assistant-{uuid4().hex}"
     with uncertain(_SUBMIT_AGAIN.format(key=key)):
         return _started(await client.submit(document, input=given, idempotency_key=key))
