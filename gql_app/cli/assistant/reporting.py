@@ -1,7 +1,9 @@
 """Progress, as it is told to who waits for a call."""
 
-import math
-from typing import Protocol
+from typing import Final, Protocol
+
+_HAIR: Final = 1e-7
+_SCALE: Final = 0.999
 
 
 class Report(Protocol):
@@ -13,12 +15,12 @@ class Report(Protocol):
 
 
 class Meter:
-    """Makes numbers that always rise, as the protocol wants them, of a fraction that may stand still."""
+    """Makes numbers that always rise, as the protocol wants them, of a fraction that may stand still or fall."""
 
     def __init__(self) -> None:
         self._last = -1.0
 
     def rise(self, fraction: float) -> float:
-        """Tell a fraction, or, if the one before was as high, a hair more than that."""
-        self._last = max(fraction, math.nextafter(self._last, math.inf))
+        """Tell a fraction, or, if that is no more than the one before, a hair more; there is room for many below 1."""
+        self._last = max(fraction * _SCALE, self._last + _HAIR)
         return self._last
