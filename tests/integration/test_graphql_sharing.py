@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack, aclosing
+from itertools import pairwise
 
 import pytest
 
@@ -13,6 +14,7 @@ from gql_app.schema.sharing import SharedAnswers
 from gql_app.storage.memory import MemoryRunRepository
 from tests.support.graphql import Api, read_answer
 from tests.support.service import Stage, node
+from tests.support.streams import StreamLog
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +49,65 @@ async def test_who_comes_back_shares_with_who_stayed() -> None:
 
     assert back == [second]
     assert back[0] is second
+
+
+async def test_who_asks_for_the_same_topics_and_nodes_shares_and_who_asks_for_others_does_not() -> None:
+    stage = Stage()
+    log = StreamLog(nodes=2)
+    log.start(0)
+    log.start(1)
+    log.chunk("text", 0)
+    log.log("line", 1)
+    log.complete(0)
+    log.complete(1)
+    log.end()
+    await log.write(stage.repository)
+    api = Api(stage.service)
+    asked: list[Json] = [
+        {"only": ["OUTPUT", "LOG"]},
+        {"only": ["LOG", "OUTPUT", "LOG"]},
+        {"only": ["OUTPUT"]},
+        {"only": ["OUTPUT"], "nodes": ["n1"]},
+        {"only": ["LOG"], "nodes": ["n1", "n0"]},
+        {"only": ["LOG"], "nodes": ["n0", "n1", "n0"]},
+        {},
+        {"only": None, "nodes": None},
+    ]
+
+    told = [(await answers(api, UPDATES, id=log.run_id, after=0, **each))[0] for each in asked]
+
+    same = [first is second for first, second in pairwise(told)]
+    assert same == [True, False, False, False, True, False, True]
+    kinds = [[event["__typename"] for event in data_of(each)["events"]] for each in told]
+    assert kinds[0] == ["NodeOutputChunk", "NodeLog", "WorkflowCompleted"]
+    assert kinds[2] == ["NodeOutputChunk", "WorkflowCompleted"]
+    assert kinds[3] == ["WorkflowCompleted"]
+    assert kinds[4] == ["NodeLog", "WorkflowCompleted"]
+    assert len(kinds[6]) == log.sequence
+
+
+async def test_what_was_streamed_so_far_is_put_together_once_for_all_who_watch() -> None:
+    stage = Stage()
+    log = StreamLog()
+    log.start()
+    log.chunk("text")
+    await log.write(stage.repository)
+    api = Api(stage.service)
+    query = "subscription ($id: ID!) { workflowUpdates(id: $id) { workflow { nodes { outputSoFar } } } }"
+
+    async with AsyncExitStack() as stack:
+        watching = []
+        for _ in range(10):
+            source = api.operations.subscribe(api.prepare(query, {"id": log.run_id}), api.context)
+            watching.append(await stack.enter_async_context(aclosing(source)))
+        firsts = await asyncio.gather(*(anext(each) for each in watching))
+        log.chunk(" and more")
+        await log.write(stage.repository, after=log.sequence - 1)
+        seconds = await asyncio.gather(*(anext(each) for each in watching))
+
+    assert all(each is firsts[0] for each in firsts)
+    assert all(each is seconds[0] for each in seconds)
+    assert data_of(seconds[0])["workflow"]["nodes"] == [{"outputSoFar": "text and more"}]
 
 
 async def test_the_sequence_is_told_whether_or_not_it_is_selected() -> None:
@@ -208,3 +269,7 @@ class SlowRepository(MemoryRunRepository):
 def slow(stage: Stage) -> SlowRepository:
     assert isinstance(stage.repository, SlowRepository)
     return stage.repository
+
+
+def data_of(answer: Answer) -> Json:
+    return read_answer(answer).data["workflowUpdates"]
