@@ -160,6 +160,7 @@ class WorkflowClient:
     async def output_so_far(self, run_id: str, node_id: str) -> StreamedOutput:
         """Tell what a node's latest attempt has streamed so far: watch from its `sequence` on for what follows.
 
+        Read it again when a step fails that had begun before: part of the text is void then.
         Raises `RunNotFoundError`, and `RefusedError` with the code NODE_NOT_FOUND.
         """
         run = await self._read("OutputSoFar", {"id": run_id, "node": node_id})
