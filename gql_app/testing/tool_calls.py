@@ -17,6 +17,7 @@ from gql_app.testing.failures import NoOutputError
 from gql_app.testing.loops import run_on_a_loop
 from gql_app.testing.results import LogLine, ProgressReport, RunResult, StepResult
 from gql_app.testing.stage import Cast, Stage
+from gql_app.testing.virtual_time import PATIENCE
 from gql_app.tools.equipped import resources_of
 
 NODE: Final = "call"
@@ -66,7 +67,7 @@ def call_tool(  # noqa: PLR0913 - they go by keyword, and each may be left out
     settings: Mapping[str, Json] | None = None,
     cancel_after: float | None = None,
     real_time: bool = False,
-    patience: float = 30.0,
+    patience: float = PATIENCE,
 ) -> ToolResult:
     """Call a tool once, as a node does that has this input, and tell what came of it. A failure is a result, too.
 

@@ -5,23 +5,29 @@ import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
-from functools import partial, wraps
+from functools import wraps
 from typing import Final, ParamSpec, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from gql_app.core.values import Json
+from gql_app.testing.ending import run_to_the_end
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 """The instant at which virtual time begins."""
+PATIENCE: Final = 30.0
+"""Real seconds after which a test takes what does not answer to hang."""
+
+_GRACE_SECONDS: Final = 60.0
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """A loop whose `time()` jumps to the next timer when nothing is ready and nothing real is awaited.
 
     What goes on in threads of the loop is real, and `hold_while` names what else is: the loop waits for it, and virtual
-    time stands still. With `patience` it does so for that many real seconds, and then takes it to hang: time passes.
+    time stands still. With `patience` it does so for that many real seconds, and then takes it to hang: time passes, or
+    if there is nothing that time would bring, `run_until_complete` raises `RuntimeError`.
     """
 
     def __init__(self, patience: float | None = None) -> None:
@@ -79,14 +85,26 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        if ready or timeout is None or timeout <= 0:
-            return ready if ready or timeout is not None else super().select(None)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if timeout is None:
+            return self._wait_for_others()
         if self._jump(timeout, unless_held=True):
             return []
         # Something real is out: it wakes the loop when it is done.
         ready = super().select(self._patience)
-        if not ready:
+        if not ready and self._patience is not None:
             self._jump(timeout, unless_held=False)
+        return ready
+
+    def _wait_for_others(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for a thread or a file: no timer is set."""
+        ready = super().select(self._patience)
+        if not ready and self._patience is not None:
+            raise RuntimeError(
+                f"Every task waits for another one, no timer is set, and for {self._patience:g} real seconds nothing"
+                " came from elsewhere: this would never end."
+            )
         return ready
 
 
@@ -107,9 +125,8 @@ class VirtualClock:
 
 
 def run_on_virtual_time(main: Coroutine[Json, Json, T], *, patience: float | None = None) -> T:
-    """Run a coroutine on a loop of its own, on virtual time."""
-    with asyncio.Runner(loop_factory=partial(VirtualTimeLoop, patience)) as runner:
-        return runner.run(main)
+    """Run a coroutine on a loop of its own, on virtual time; `patience` is that of the loop."""
+    return run_to_the_end(main, VirtualTimeLoop(patience), grace=_GRACE_SECONDS)
 
 
 def on_virtual_time(test: Callable[P, Coroutine[Json, Json, T]]) -> Callable[P, T]:
@@ -117,6 +134,6 @@ def on_virtual_time(test: Callable[P, Coroutine[Json, Json, T]]) -> Callable[P, 
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        return run_on_virtual_time(test(*args, **kwargs))
+        return run_on_virtual_time(test(*args, **kwargs), patience=PATIENCE)
 
     return run

@@ -8,6 +8,7 @@ from gql_app.ports import Resource
 from gql_app.testing.loops import run_on_a_loop
 from gql_app.testing.results import RunResult
 from gql_app.testing.stage import Cast, Stage
+from gql_app.testing.virtual_time import PATIENCE
 
 
 def run_workflow(
@@ -20,7 +21,7 @@ def run_workflow(
     settings: Mapping[str, Json] | None = None,
     cancel_after: float | None = None,
     real_time: bool = False,
-    patience: float = 30.0,
+    patience: float = PATIENCE,
 ) -> RunResult:
     """Run a document in the real engine, with the tools that ship and `tools`, and tell what became of it.
 
