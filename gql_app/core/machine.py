@@ -718,10 +718,10 @@ class Turn:
                 if not self._step_early(signal, step.next_attempt_at):
                     self._retry_step_now(node, step)
             case TimerKind.QUEUE if step.status is StepStatus.QUEUED and step.attempt == signal.step_attempt:
+                # It may have been set for what was asked before, which nobody wanted any more while it was in line.
                 seconds = step.request.timeout.queue_seconds
-                assert seconds is not None
                 assert step.queued_at is not None
-                if not self._step_early(signal, _after(step.queued_at, seconds)):
+                if seconds is not None and not self._step_early(signal, _after(step.queued_at, seconds)):
                     error = _queued_too_long(step, seconds)
                     self._fail_step(node, step, error, signal.draw, final=RetryState.TIMEOUT)
             case TimerKind.TOTAL:

@@ -15,6 +15,7 @@ from gql_app.core.signals import (
     SlotMoved,
     SlotWanted,
     StartStep,
+    StepDropped,
     TimerKind,
 )
 from gql_app.core.step_run import StepStatus
@@ -223,6 +224,16 @@ def test_a_step_that_waits_too_long_for_a_slot_is_given_up() -> None:
     assert slots.line == []
     assert story.commands == [AnswerStep(node=A, attempt=1, step="x", error=event.error)]
     assert story["a"].status is NodeStatus.RUNNING
+
+
+def test_a_step_that_was_let_go_of_in_the_line_may_be_asked_for_again_by_other_rules() -> None:
+    story = StepStory(node("a"), slots=StepSlots())
+    story.ask("x", limited(queue_seconds=5.0))
+    story.tell(StepDropped(node=A, attempt=1, step="x"))
+    story.ask("x", limited(queue_seconds=None))
+
+    assert story.ring(TimerKind.QUEUE, "x", after=5) == []
+    assert story.step("x").status is StepStatus.QUEUED
 
 
 def test_a_step_may_wait_as_long_again_before_its_next_try() -> None:
