@@ -4,7 +4,6 @@ from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from gql_app.core.spec import Budget, RetryPolicy
 from gql_app.core.tool_names import TOOL_FORMAT
@@ -160,9 +159,9 @@ class AgentInput(Frozen):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.prompt is None and not self.messages:
-            raise PydanticCustomError("agent", "`prompt` is missing, and there are no `messages` to answer")
+            raise ValueError("`prompt` is missing, and there are no `messages` to answer")
         if (self.model == TEST_MODEL) != (self.script is not None):
-            raise PydanticCustomError("agent", "the model `test` needs a `script`, and no other model takes one")
+            raise ValueError("the model `test` needs a `script`, and no other model takes one")
         return self
 
 

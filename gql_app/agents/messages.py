@@ -64,9 +64,15 @@ def load_response(value: Json) -> ModelResponse:
     return message
 
 
-def load(messages: Sequence[Json]) -> list[ModelMessage]:
-    """Read a conversation in either form. Raises `InvalidInputError`; nothing in it may make us fetch a file."""
-    return [_load(message, position) for position, message in enumerate(messages)]
+def load(messages: Sequence[Json], *, is_asked: bool) -> list[ModelMessage]:
+    """Read a conversation in either form. Raises `InvalidInputError`; nothing in it may make us fetch a file.
+
+    `is_asked` says that a prompt follows; without one it must end with what is to be answered.
+    """
+    loaded = [_load(message, position) for position, message in enumerate(messages)]
+    if not is_asked and loaded and isinstance(loaded[-1], ModelResponse):
+        raise InvalidInputError("`messages` ends with an answer: give a `prompt`, or end with what is to be answered.")
+    return loaded
 
 
 def _load(message: Json, position: int) -> ModelMessage:

@@ -37,7 +37,7 @@ async def run_agent(
     """
     check_allowed(asked.model, settings)
     structured = None if asked.output_schema is None else StructuredOutput(asked.output_schema, asked.output_mode)
-    history = load(asked.messages)
+    history = load(asked.messages, is_asked=asked.prompt is not None)
     progress = Progress(asked.maximum_steps, asked.budget)
     toolbox = Toolbox(asked, tools, context, progress, settings.agent_result_characters)
     model = await _model(asked, toolbox, structured, settings, connect)

@@ -426,6 +426,21 @@ def test_messages_that_are_none_are_refused(message: Json, reason: str) -> None:
     run_on_virtual_time(scene())
 
 
+def test_a_conversation_that_ends_with_an_answer_needs_a_question() -> None:
+    async def scene() -> None:
+        messages = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+        async with agents() as made:
+            given = {"model": "test", "script": ["Never."], "messages": messages}
+            run = await made.perform(node("a", tool="agent", input=given))
+
+        error = node_of(run, "a").error
+        assert error is not None
+        assert error.type == "InvalidInput"
+        assert "`messages` ends with an answer" in error.message
+
+    run_on_virtual_time(scene())
+
+
 def test_a_result_that_is_too_long_for_a_model_is_cut_and_that_is_said() -> None:
     @tool(name="read")
     async def read() -> str:
