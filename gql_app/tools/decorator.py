@@ -104,14 +104,14 @@ class FunctionTool(Generic[P, R]):
         """Call the async function; models, dates and the like in what it returns become JSON."""
         function: Any = self._function
         if self._definition.streams:
-            return await stream_async(function(**self._with_context(arguments, context)), context)
+            return await stream_async(lambda inner: function(**self._with_context(arguments, inner)), context)
         return self._signature.results.dump(await function(**self._with_context(arguments, context)))
 
     def run(self, arguments: Json, context: ToolContext) -> Json:
         """Call the sync function; models, dates and the like in what it returns become JSON."""
         function: Any = self._function
         if self._definition.streams:
-            return stream(function(**self._with_context(arguments, context)), context)
+            return stream(lambda inner: function(**self._with_context(arguments, inner)), context)
         return self._signature.results.dump(function(**self._with_context(arguments, context)))
 
     def _with_context(self, arguments: dict[str, Json], context: ToolContext) -> dict[str, Json]:

@@ -23,6 +23,7 @@ from gql_app.testing.virtual_time import VirtualClock
 from gql_app.tools.resource_pool import ResourcePool
 from tests.support.postgres import shared_cluster
 from tests.support.service import document
+from tests.support.tools import ask_for_shared
 
 
 class Book:
@@ -294,6 +295,14 @@ def test_a_test_gives_what_it_likes_instead_of_a_resource_and_what_that_needs() 
         "third opens",
         "third closes",
     ]
+
+
+def test_a_tool_in_a_process_of_its_own_has_no_resources_and_is_told_so() -> None:
+    result = call_tool(ask_for_shared)
+
+    assert result.error is not None
+    assert (result.error.type, result.error.retryable) == ("ResourceUnavailable", False)
+    assert "'shared' is not available: a tool in a process of its own shares nothing" in result.error.message
 
 
 @st.composite

@@ -1,11 +1,12 @@
 """Tools at the top level of a module, where another process finds them."""
 
 import os
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gql_app import ToolContext, tool
+from gql_app import ToolContext, resource, tool
 from gql_app.core.ids import DEFAULT_NAMESPACE, RunId
 from gql_app.core.values import Json
 from gql_app.ports import Tool
@@ -57,6 +58,18 @@ def greet(name: str) -> str:
 def greet_slowly(item: Item, context: ToolContext) -> dict[str, str | int]:
     """Greet from another process."""
     return {"greeting": f"Hello, {item.name}!", "node": context.node_id, "process": os.getpid()}
+
+
+@resource
+def shared() -> Iterator[str]:
+    """Share a text."""
+    yield "shared"
+
+
+@tool(isolation="process")
+def ask_for_shared(context: ToolContext) -> str:
+    """Ask for what another process has."""
+    return context.resource(shared)
 
 
 def greet_plainly(name: str) -> RenamedGreeting:

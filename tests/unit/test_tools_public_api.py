@@ -5,6 +5,7 @@ import sys
 import tomllib
 
 import gql_app
+from gql_app import testing
 from tests.support.requirements import REPOSITORY
 
 
@@ -30,6 +31,22 @@ def test_everything_promised_is_there() -> None:
         "resource",
         "tool",
     }
+
+
+def test_testing_needs_no_test_runner_and_loads_no_server() -> None:
+    heavy = "{'pytest', 'hypothesis', 'strawberry', 'starlette', 'uvicorn', 'sqlalchemy', 'mcp', 'pydantic_ai'}"
+    program = f"import sys, gql_app.testing; print(sorted({heavy} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_everything_in_testing_says_what_it_is() -> None:
+    exported = {name: getattr(testing, name) for name in testing.__all__}
+
+    assert list(exported) == sorted(exported, key=lambda name: (not name[0].isupper(), name))
+    assert {name for name, value in exported.items() if not value.__doc__} == set()
 
 
 def test_the_version_is_the_distributions() -> None:

@@ -200,6 +200,21 @@ def test_a_generator_in_a_thread_stops_at_the_piece_after_it_was_asked_to() -> N
     assert (shown.pieces, closed) == (["."] * 3, [True])
 
 
+def test_what_a_generator_emits_by_itself_is_part_of_its_output() -> None:
+    @tool
+    async def both(context: ToolContext) -> AsyncIterator[str]:
+        context.emit("a")
+        yield "b"
+        await asyncio.to_thread(context.emit, "c")
+
+    shown = Shown()
+
+    assert run_on_virtual_time(both.call({}, showing(shown))) == "abc"
+    assert shown.pieces == ["a", "b", "c"]
+    with pytest.raises(InvalidOutputError, match="streamed more than the 4 bytes"):
+        run_on_virtual_time(both.call({}, context_of(maximum_output_bytes=4)))
+
+
 def test_an_error_in_a_generator_is_the_calls() -> None:
     @tool
     async def broken() -> AsyncIterator[str]:
