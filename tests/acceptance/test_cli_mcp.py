@@ -11,8 +11,11 @@ from pathlib import Path
 import anyio
 import pytest
 from jsonschema import Draft202012Validator
+from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from gql_app.cli.assistant.server import make_server
+from gql_app.client import WorkflowClient
 from gql_app.core.access import Scope
 from gql_app.core.published import workflow_json_schema
 from gql_app.core.values import Json
@@ -54,6 +57,13 @@ BROKEN: Json = {
     ],
 }
 WAITS: Json = {"name": "waits", "nodes": [gated("wait"), {"id": "then", "tool": "echo", "dependsOn": ["wait"]}]}
+HANGS: Json = {
+    "name": "hangs",
+    "nodes": [
+        {"id": "wait", "tool": "fail", "input": {"mode": "hang"}},
+        {"id": "then", "tool": "echo", "dependsOn": ["wait"]},
+    ],
+}
 FAILS: Json = {
     "name": "fails",
     "nodes": [
@@ -79,6 +89,7 @@ def gate() -> Iterator[Gate]:
 def server(gate: Gate) -> Iterator[ThreadServer]:
     with live_server(tools=[gate.tool, *streaming(gate), *TOOLS]) as running:
         yield running
+        gate.open()
 
 
 async def started(helper: Assistant, document: Json, **more: Json) -> str:
@@ -300,7 +311,7 @@ async def test_without_a_sequence_only_what_happens_from_now_on_is_told(
 
 async def test_giving_up_on_a_watch_does_not_stop_the_run(server: ThreadServer, tmp_path: Path) -> None:
     async with assistant(server.url, tmp_path) as helper:
-        run_id = await started(helper, WAITS)
+        run_id = await started(helper, HANGS)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(when_watched, helper, tasks.cancel_scope.cancel)
             await helper.call("watch_workflow", id=run_id, seconds=LONGEST_WAIT)
@@ -517,6 +528,20 @@ async def test_a_submission_whose_answer_is_lost_can_be_sent_again_without_a_sec
     assert [run["id"] for run in listed["workflows"]] == [found]
     assert "list_workflows" in retried.text
     assert [run.get("retryOf") for run in after["workflows"]] == [found, None]
+
+
+async def test_calls_under_way_are_bounded_and_those_given_up_make_room(server: ThreadServer) -> None:
+    async with WorkflowClient(server.url) as client, Client(make_server(client, calls_at_once=1)) as helper:
+        run = await client.submit(WAITS)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(helper.call_tool, "watch_workflow", {"id": run.id, "after": 0})
+            await anyio.wait_all_tasks_blocked()
+            refused = await helper.call_tool("get_workflow", {"id": run.id})
+            tasks.cancel_scope.cancel()
+        read = await helper.call_tool("get_workflow", {"id": run.id})
+
+    assert refused.structured_content["failure"]["code"] == "TOO_MANY_CALLS"
+    assert not read.is_error
 
 
 async def test_who_may_not_do_it_is_told_what_would_help(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def gate() -> Iterator[Gate]:
 def server(gate: Gate) -> Iterator[ThreadServer]:
     with live_server(tools=[gate.tool]) as running:
         yield running
+        gate.open()
 
 
 def watch(peer: Peer, id: int) -> str:

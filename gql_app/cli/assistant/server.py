@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any, Final
 from uuid import uuid4
 
+import anyio
 import msgspec
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -30,13 +31,16 @@ from gql_app.client import ClientError, WorkflowClient
 from gql_app.core.values import Json
 
 NAME: Final = "gql_app"
+CALLS_AT_ONCE: Final = 100
+"""How many calls may be under way; more than that, and something goes wrong on the other side."""
 
 logger = logging.getLogger(__name__)
 _BY_NAME: Final = {offer.name: offer for offer in OFFERS}
 
 
-def make_server(client: WorkflowClient) -> Server[dict[str, Any]]:
+def make_server(client: WorkflowClient, *, calls_at_once: int = CALLS_AT_ONCE) -> Server[dict[str, Any]]:
     """Make a server whose tools ask the service that a client talks to."""
+    free = anyio.Semaphore(calls_at_once)
 
     async def list_tools(_: ServerRequestContext, __: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[_describe(offer) for offer in OFFERS])
@@ -45,7 +49,15 @@ def make_server(client: WorkflowClient) -> Server[dict[str, Any]]:
         offer = _BY_NAME.get(params.name)
         if offer is None:
             raise MCPError(INVALID_PARAMS, f"No tool {params.name[:200]!r}; there are {', '.join(_BY_NAME)}.")
-        return await _call(client, offer, params.arguments or {}, context)
+        try:
+            free.acquire_nowait()
+        except anyio.WouldBlock:
+            message = f"{calls_at_once} calls are under way. Wait for some of them, or give them up."
+            return _failed(Failure(code="TOO_MANY_CALLS", message=message))
+        try:
+            return await _call(client, offer, params.arguments or {}, context)
+        finally:
+            free.release()
 
     return Server(
         NAME,
