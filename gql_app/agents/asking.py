@@ -21,6 +21,7 @@ from gql_app.core.policies import merge_policies
 from gql_app.core.spec import RetryPolicy, TimeoutPolicy
 from gql_app.core.values import Json
 from gql_app.ports import ToolContext
+from gql_app.ports.checks import MAXIMUM_COUNT
 
 REQUEST_RETRY: Final = RetryPolicy(maximum_attempts=5, maximum_interval_seconds=60.0)
 SILENCE_SECONDS: Final = 120.0
@@ -174,7 +175,13 @@ def usage_of(response: ModelResponse) -> Usage:
 
 
 def _usage(usage: RequestUsage, cost: Decimal | None) -> Usage:
-    return Usage(1, usage.input_tokens, usage.output_tokens, None if cost is None else float(cost))
+    """Take what a server says of usage for what it can be: some say odd things."""
+    price = None if cost is None or not cost.is_finite() else min(max(float(cost), 0.0), float(MAXIMUM_COUNT))
+    return Usage(1, _count(usage.input_tokens), _count(usage.output_tokens), price)
+
+
+def _count(tokens: int) -> int:
+    return min(max(tokens, 0), MAXIMUM_COUNT)
 
 
 def _cost(response: ModelResponse) -> Decimal | None:
@@ -187,5 +194,6 @@ def _cost(response: ModelResponse) -> Decimal | None:
 
 
 def _report_unfinished(context: ToolContext, usage: RequestUsage) -> None:
-    if usage.input_tokens or usage.output_tokens:
-        context.report_usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+    sent, came = _count(usage.input_tokens), _count(usage.output_tokens)
+    if sent or came:
+        context.report_usage(input_tokens=sent, output_tokens=came)

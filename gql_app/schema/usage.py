@@ -1,11 +1,14 @@
 """What language models were used for."""
 
-from typing import Self
+from typing import Final, Self
 
 import strawberry
 
 from gql_app.core import events as facts
 from gql_app.core import spec
+
+MAXIMUM_INT: Final = (1 << 31) - 1
+"""The most that an `Int` can say."""
 
 
 @strawberry.type
@@ -23,10 +26,11 @@ class Usage:
     def from_optional(cls, usage: facts.Usage | None) -> Self | None:
         if usage is None:
             return None
+        # Odd servers say that billions were used; that must not hide everything else.
         return cls(
-            requests=usage.requests,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
+            requests=min(usage.requests, MAXIMUM_INT),
+            input_tokens=min(usage.input_tokens, MAXIMUM_INT),
+            output_tokens=min(usage.output_tokens, MAXIMUM_INT),
             cost_usd=usage.cost_usd,
         )
 

@@ -57,6 +57,17 @@ def agent() -> StreamLog:
     return log
 
 
+async def test_usage_beyond_what_an_int_can_say_hides_nothing_else() -> None:
+    log = StreamLog()
+    log.start()
+    log.step("model-1")
+    log.complete_step("model-1", usage=Usage(requests=1, input_tokens=3_000_000_000, output_tokens=5))
+
+    run = await ask(log, "query Q($id: ID!) { workflow(id: $id) { status usage { inputTokens outputTokens } } }")
+
+    assert run == {"status": "RUNNING", "usage": {"inputTokens": 2_147_483_647, "outputTokens": 5}}
+
+
 async def test_a_node_tells_what_it_has_streamed_how_far_it_is_and_what_it_used() -> None:
     run = await ask(agent(), NODE)
 

@@ -4,12 +4,16 @@ import asyncio
 import re
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 from httpx2 import AsyncClient
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.usage import RequestUsage
 
+from gql_app.agents.asking import usage_of
 from gql_app.agents.choosing import model_names
 from gql_app.agents.models import check_allowed, find_model
 from gql_app.agents.tool import AgentTool, add_agents
@@ -31,6 +35,16 @@ def refusal_of(model: str, key: str | None = None, **settings: Json) -> ToolErro
         asyncio.run(find())
     assert not refused.value.retryable
     return refused.value
+
+
+@pytest.mark.parametrize("cost", [None, Decimal("NaN"), Decimal("Infinity"), Decimal(-1), Decimal("0.5")], ids=str)
+def test_what_an_odd_server_says_of_usage_is_taken_for_what_it_can_be(cost: Decimal | None) -> None:
+    said = RequestUsage(input_tokens=-5, output_tokens=10**15, cost=cost)
+
+    used = usage_of(ModelResponse(parts=[], usage=said, model_name="nobody's"))
+
+    assert (used.input_tokens, used.output_tokens) == (0, 1_000_000_000)
+    assert used.cost_usd == {"0.5": 0.5, "-1": 0.0}.get(str(cost))
 
 
 @given(st.sets(NAMES, max_size=40))
