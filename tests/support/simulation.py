@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
+from gql_app.core.named_limits import NamedLimit
+from gql_app.core.spec import RateLimit
 from gql_app.settings import Settings
 from tests.support.simulation_calls import Calls
 from tests.support.simulation_checks import check_logs, check_rest, check_watched
@@ -19,7 +21,14 @@ from tests.support.simulation_store import Database, Odds
 
 LONGEST = 2_000.0
 """Seconds of virtual time in which everything ends once the misfortune stops."""
-SETTINGS = Settings(stop_grace_seconds=1.0, shutdown_grace_seconds=1.0)
+SETTINGS = Settings(
+    stop_grace_seconds=1.0,
+    shutdown_grace_seconds=1.0,
+    limits={
+        "few": NamedLimit(maximum_concurrency=1),
+        "slow": NamedLimit(maximum_concurrency=2, rate_limit=RateLimit(count=4, per_seconds=1.0)),
+    },
+)
 SHOWN_LINES = 200
 
 

@@ -8,6 +8,10 @@ from gql_app.core.errors import WorkflowNotFoundError
 from gql_app.core.events import TERMINAL_EVENTS, AttemptStarted, NodeCompleted, RunEvent
 from gql_app.core.fold import fold
 from gql_app.core.ids import NodeKey, RunId
+from gql_app.core.signals import SlotWanted
+from gql_app.engine.buckets import Bucket
+from gql_app.engine.limits import Concurrency
+from gql_app.engine.slots import SlotPool
 from gql_app.testing.virtual_time import NOON
 from tests.support.simulation_calls import Calls
 from tests.support.simulation_clients import EVERYTHING, Clients
@@ -91,6 +95,18 @@ async def check_watched(database: Database, clients: Clients) -> list[str]:
     return faults
 
 
+def _busy(pool: SlotPool) -> list[SlotWanted]:
+    chains = (*pool._chains.values(), *pool._named.values(), (pool.executor,))
+    limits = {limit for chain in chains for limit in chain}
+    return [
+        limit.wanted
+        for limit in limits
+        if limit.line
+        or (isinstance(limit, Concurrency) and limit.in_use)
+        or (isinstance(limit, Bucket) and limit.armed)
+    ]
+
+
 def check_rest(process: Process) -> list[str]:
     """Say what a process still holds although nothing is going on."""
     faults = []
@@ -100,4 +116,5 @@ def check_rest(process: Process) -> list[str]:
         timers = [entry for entry in executor.timers._heap if entry[2].owner is not None]
         if any(held) or timers or executor._line.taken or executor._tasks or executor._opening:
             faults.append(f"{process.name} holds {load}, {len(timers)} timers, {executor._line.taken} places")
+        faults += [f"{process.name} still has or wants {limit}" for limit in _busy(executor.pool)]
     return faults

@@ -214,6 +214,7 @@ def _make_node(random: Random, index: int) -> Json:
         how["pause"] = random.choice([0.0, 0.02, 0.2])
         how["doubts"] = random.choice([0, 0, 1])
         how["steps"] = random.choice([1, 2, 3])
+        how["limits"] = random.choice([[], [], ["few"], ["slow", "few"]])
         how["tools"] = random.choice([[], ["work"], ["narrow", "narrow"], ["agent", "work"], ["stream", "agent"]])
     if random.random() < 0.2:
         how["beats"] = random.random() < 0.5
@@ -233,4 +234,5 @@ def _make_node(random: Random, index: int) -> Json:
         },
         "timeout": timeout,
         "continueOnFailure": random.random() < 0.3,
+        "limits": random.choice([[], [], [], [], ["few"], ["slow"], ["few", "slow"]]),
     }

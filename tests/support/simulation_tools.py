@@ -76,7 +76,10 @@ class Workers:
             return {"streamed": said}
 
         timeout = TimeoutPolicy(attempt_seconds=2.0)
-        return await context.step(id, think, kind=StepKind.MODEL, name="test", retry=QUICK, timeout=timeout)
+        limits = tuple(how.get("limits", ()))
+        return await context.step(
+            id, think, kind=StepKind.MODEL, name="test", retry=QUICK, timeout=timeout, limits=limits
+        )
 
     async def _call(self, id: str, tool: str, how: Json, context: ToolContext) -> Json:
         inner = {**how, "steps": 1, "tools": ["work"], "failures": how.get("doubts", 0), "hangs": 0, "size": 0}
