@@ -116,7 +116,8 @@ class Workers:
         """Take time, with signs of life or without; a deaf tool cannot be cancelled, for a while."""
         loop = asyncio.get_running_loop()
         end, deaf_until = loop.time() + seconds, loop.time() + STUBBORN_SECONDS
-        while (left := end - loop.time()) > 0:
+        # Less than that may be less than the loop can tell apart: time would stand still.
+        while (left := end - loop.time()) > 1e-6:
             try:
                 await asyncio.sleep(min(left, 0.2) if how.get("beats") else left)
             except asyncio.CancelledError:
