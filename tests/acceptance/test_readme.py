@@ -143,7 +143,7 @@ def test_every_link_leads_somewhere() -> None:
 def test_every_type_of_error_of_ours_is_named() -> None:
     code = "".join(
         path.read_text(encoding="utf-8")
-        for package in ("core", "engine", "tools")
+        for package in ("agents", "core", "engine", "tools")
         for path in (REPOSITORY / "gql_app" / package).glob("*.py")
     )
 
