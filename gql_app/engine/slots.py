@@ -188,10 +188,10 @@ class RunSlots:
 
     def close(self) -> None:
         """Give back everything the run has and wants; nobody is told any more."""
+        self._tell = _tell_nobody
         for holder in [*self._waiting, *self._held]:
             self._give_back(holder)
         self._steps.clear()
-        self._tell = _tell_nobody
 
 
 def _tell_nobody(signal: Signal) -> None:
