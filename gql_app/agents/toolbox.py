@@ -29,6 +29,8 @@ CALLS_AT_ONCE: Final = 8
 TRIES_IN_A_ROW: Final = 2
 """How often a model may correct the call of a tool that was not valid."""
 _PROBLEMS: Final = 5
+_NOT_AT_THE_TOP: Final = frozenset({"allOf", "anyOf", "oneOf", "not", "enum"})
+"""What providers refuse there; whether a call fits is checked by the whole schema."""
 _MESSAGE: Final = 2_000
 _OBJECT: Final = SchemaValidator(core_schema.dict_schema(keys_schema=core_schema.str_schema()))
 
@@ -72,6 +74,7 @@ class Toolbox(AbstractToolset[None]):
         parameters: dict[str, Any] = schema if isinstance(schema, dict) and "properties" in schema else {}
         if ours.name == AGENT:
             parameters = self._delegation.parameters(schema)
+        parameters = {key: part for key, part in parameters.items() if key not in _NOT_AT_THE_TOP}
         tool = ModelTool(
             name=name, description=ours.description or None, parameters_json_schema={**parameters, "type": "object"}
         )

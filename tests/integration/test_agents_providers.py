@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
+from gql_app import tool
 from gql_app.core.codec import encode_events
 from gql_app.core.events import NodeLog, RunEvent, StepFailed
 from gql_app.core.run import RunStatus, WorkflowRun
@@ -31,6 +33,16 @@ from tests.support.fake_openai import (
     streams_raw,
 )
 
+
+class Pick(BaseModel):
+    """What to pick."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["by_name", "by_number"]}})
+
+    by_name: str | None = None
+    by_number: int | None = None
+
+
 SOON: Final = {"maximumAttempts": 3, "initialIntervalSeconds": 0.01, "jitter": Jitter.NONE.value}
 KEY: Final = "sk-correct-horse-battery"
 
@@ -42,10 +54,16 @@ async def ask(
     given = {"model": "local:fake-1", "prompt": "Hi.", "retry": SOON, "requestTimeoutSeconds": timeout, **fields}
     async with fake_openai(*behaviours) as server:
         options = {"openai_base_url": server.url, "openai_api_key": KEY, **(settings or {})}
-        async with agents(add, **options) as made:
+        async with agents(add, pick, **options) as made:
             run_id = await made.submit(node("a", tool="agent", input=given, retry=ONCE))
             run = await made.finished(run_id)
             return run, await made.log(run_id), server, await output_of(made, run)
+
+
+@tool(name="pick")
+async def pick(options: Pick) -> str:
+    """Pick one."""
+    return options.by_name or str(options.by_number)
 
 
 def failures(log: Sequence[RunEvent]) -> list[StepFailed]:
@@ -76,6 +94,20 @@ def test_a_model_behind_a_server_calls_tools_side_by_side_by_names_that_it_can_t
     assert steps_started(log) == ["model-1", "call_1", "call_1-2", "model-2"]
     told = [message for message in server.asked[1]["messages"] if message["role"] == "tool"]
     assert [(message["tool_call_id"], message["content"]) for message in told] == [("call_1", "3"), ("call_1-2", "7")]
+
+
+def test_a_model_is_told_no_schema_that_its_provider_refuses_and_a_call_must_fit_all_of_it() -> None:
+    both = calls_tools(("1", "pick", '{"by_name": "a", "by_number": 1}'))
+    one = calls_tools(("2", "pick", '{"by_number": 1}'))
+
+    _, log, server, output = asyncio.run(ask(both, one, says("picked"), tools=["pick"]))
+
+    (told,) = (offered["function"] for offered in server.asked[0]["tools"])
+    assert set(told["parameters"]["properties"]) == {"by_name", "by_number"}
+    assert not {"allOf", "anyOf", "oneOf", "not", "enum"} & told["parameters"].keys()
+    assert "do not fit the tool" in server.asked[1]["messages"][-1]["content"]
+    assert steps_started(log) == ["model-1", "model-2", "call_2", "model-3"]
+    assert output["output"] == "picked"
 
 
 @pytest.mark.parametrize(
