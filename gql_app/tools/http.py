@@ -21,6 +21,7 @@ from gql_app.tools.http_input import HttpRequestInput
 from gql_app.tools.http_network import GuardedBackend, GuardedTransport
 from gql_app.tools.http_pages import Collected, Pages
 from gql_app.tools.http_reach import Reach
+from gql_app.tools.http_stopping import stoppable
 from gql_app.tools.http_stream import read_stream
 
 IDLE_CONNECTIONS: Final = 32
@@ -88,7 +89,7 @@ class HttpRequest:
 
     async def call(self, arguments: Json, context: ToolContext) -> Json:
         """Send the request."""
-        return await self._tool.call(arguments, context)
+        return await stoppable(self._tool.call(arguments, context))
 
     def run(self, arguments: Json, context: ToolContext) -> Json:
         """Refuse: the tool is async."""

@@ -1,6 +1,8 @@
 """HTTP/2 as httpcore speaks it, except that a request which is given up costs the others on its connection nothing."""
 
 import ssl
+import time
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -9,11 +11,29 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import httpcore
+from anyio.lowlevel import checkpoint_if_cancelled
+from httpcore._async.http2 import HTTPConnectionState
+from httpcore._synchronization import AsyncSemaphore
 
 RESET_SECONDS: Final = 1.0
 """How long the server has to take the news that a request was given up."""
+BROKEN: Final = (httpcore.NetworkError, ssl.SSLError, anyio.EndOfStream)
+"""How a connection fails; httpcore lets the latter two pass as they are."""
 _ENDINGS: Final = (h2.events.StreamEnded, h2.events.StreamReset)
 _MAXIMUM_STREAMS: Final = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
+
+
+class _Open(AsyncSemaphore):
+    """A semaphore that lets everybody in: whoever waits for a stream does so before it is asked, or in the pool."""
+
+    async def acquire(self) -> None:
+        pass
+
+    async def release(self) -> None:
+        pass
+
+
+_OPEN: Final = _Open(1)
 
 
 class Http2Connection(httpcore.AsyncHTTP2Connection):
@@ -29,6 +49,14 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
         """Those without a stream yet."""
         self._news = anyio.Event()
 
+    @property
+    def _max_streams_semaphore(self) -> _Open:
+        return _OPEN
+
+    @_max_streams_semaphore.setter
+    def _max_streams_semaphore(self, semaphore: object) -> None:
+        """Leave out httpcore's: whoever was stopped while it was made, or lowered, would leave it in disorder."""
+
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request. Where the server takes no further one, the pool finds or makes another connection."""
         while not self._settled and (self._waiting or self._events):
@@ -38,6 +66,13 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
         self._waiting.add(request)
         try:
             return await super().handle_async_request(request)
+        except httpcore.RemoteProtocolError as error:
+            raise httpcore.RemoteProtocolError(_explain(error)) from error
+        except httpcore.LocalProtocolError as error:
+            if isinstance(error.args[0], h2.exceptions.TooManyStreamsError):
+                raise httpcore.ConnectionNotAvailable from error
+            # What is asked was checked before: the connection is not what it was when the request began.
+            raise httpcore.RemoteProtocolError("the server ended the connection meanwhile") from error
         finally:
             self._waiting.discard(request)
             self._wake()
@@ -59,13 +94,12 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
 
     async def _receive_remote_settings_change(self, event: h2.events.RemoteSettingsChanged) -> None:
         most: int = self._h2_state.local_settings.max_concurrent_streams
-        if not self._settled:
-            # Requests wait in the pool from now on. Here, a server that takes fewer than before would block its reader.
-            for _ in range(most - self._max_streams):
-                await self._max_streams_semaphore.release()
-            self._max_streams = most
-        if (limit := event.changed_settings.get(_MAXIMUM_STREAMS)) is not None:
+        limit = event.changed_settings.get(_MAXIMUM_STREAMS)
+        if limit is not None:
             self._max_streams = min(limit.new_value, most)
+        elif not self._settled:
+            # Who names no limit has none; httpcore would send one request after the other.
+            self._max_streams = most
         self._settled = True
         self._wake()
 
@@ -93,6 +127,14 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
             self._read_exception = httpcore.RemoteProtocolError("what the server sent is not HTTP/2")
             raise self._read_exception from error
 
+    async def _receive_response(
+        self, request: httpcore.Request, stream_id: int
+    ) -> tuple[int, list[tuple[bytes, bytes]]]:
+        try:
+            return await super()._receive_response(request, stream_id)
+        except ValueError as error:
+            raise httpcore.RemoteProtocolError("the answer's status is not a number") from error
+
     async def _receive_stream_event(
         self, request: httpcore.Request, stream_id: int
     ) -> h2.events.ResponseReceived | h2.events.DataReceived | h2.events.StreamEnded:
@@ -108,26 +150,29 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
         async with self._write_lock:
             if self._write_exception is not None:
                 raise self._write_exception
+            await checkpoint_if_cancelled()
             try:
+                # From here to the transport nothing pauses: whoever is stopped leaves no frame cut in two.
                 await self._network_stream.write(self._h2_state.data_to_send())
-            except BaseException as error:
-                # Half a frame may have gone out: nobody can write after it.
+            except BROKEN as error:
                 self._connection_error = True
-                broken = httpcore.WriteError("another request was given up while it was being sent")
-                self._write_exception = error if isinstance(error, Exception) else broken
+                self._write_exception = error
                 raise
 
     async def _response_closed(self, stream_id: int) -> None:
-        if self._give_up(stream_id):
-            with anyio.move_on_after(RESET_SECONDS):
-                try:
-                    await self._flush()
-                except (httpcore.NetworkError, ssl.SSLError):
-                    self._connection_error = True
-        await super()._response_closed(stream_id)
+        is_reset = self._give_up(stream_id)
+        # Without a pause until it is done: whoever is stopped in one would leave a stream that nobody ends.
+        del self._events[stream_id]
+        if not self._events:
+            is_over = self._connection_terminated or self._connection_error or self._used_all_stream_ids
+            self._state = HTTPConnectionState.CLOSED if is_over else HTTPConnectionState.IDLE
+            self._expire_at = None if self._keepalive_expiry is None else time.monotonic() + self._keepalive_expiry
         self._wake()
-        if self._connection_error and not self._events:
+        if self._state is HTTPConnectionState.CLOSED:
             await self.aclose()
+        elif is_reset:
+            with anyio.move_on_after(RESET_SECONDS), suppress(*BROKEN):
+                await self._flush()
 
     def _give_up(self, stream_id: int) -> bool:
         """Reset a stream that has not ended, and give back the room on the connection that nobody read."""

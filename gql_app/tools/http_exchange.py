@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import anyio
+import h2.exceptions
 import httpx
 
 from gql_app.core.errors import InvalidInputError, ToolError
@@ -94,6 +96,7 @@ class Exchange:
         if not self._is_home:
             for name in self._private:
                 request.headers.pop(name, None)
+            request.headers["host"] = request.url.netloc.decode("ascii")
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def _errors(url: httpx.URL) -> Iterator[None]:
         raise InvalidInputError(
             f"{place(url)} cannot be asked this: the request, or a redirect, is not valid."
         ) from error
-    except (httpx.TransportError, ssl.SSLError) as error:
+    except (httpx.TransportError, ssl.SSLError, anyio.EndOfStream, h2.exceptions.ProtocolError) as error:
         reason = _reason(error)[:_MESSAGE_CHARACTERS].rstrip(".")
         raise ToolError(f"The connection with {place(url)} failed: {reason}.", type="HttpConnectionError") from error
 
@@ -123,7 +126,7 @@ def _reason(error: BaseException) -> str:
             return cause.strerror
         # Several addresses were tried: the first stands for all.
         cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
+    return str(error) or "it was closed"
 
 
 def _unexpected(response: httpx.Response, now: datetime) -> ToolError:

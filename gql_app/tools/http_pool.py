@@ -24,13 +24,14 @@ class Pool(httpcore.AsyncConnectionPool):
             network_backend=backend,
             http2=True,
         )
+        self._verify = verify
         self._without_http2: set[str] = set()
 
     def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
         """Make a connection, which opens itself with its first request."""
         return Connection(
             origin=origin,
-            ssl_context=self._ssl_context,
+            ssl_context=self._verify,
             keepalive_expiry=self._keepalive_expiry,
             network_backend=self._network_backend,
             http2=str(origin) not in self._without_http2,
@@ -53,7 +54,7 @@ class Connection(httpcore.AsyncHTTPConnection):
         self,
         *,
         origin: httpcore.Origin,
-        ssl_context: ssl.SSLContext | None,
+        ssl_context: ssl.SSLContext,
         keepalive_expiry: float | None,
         network_backend: httpcore.AsyncNetworkBackend,
         http2: bool,
@@ -67,6 +68,9 @@ class Connection(httpcore.AsyncHTTPConnection):
             http2=http2,
         )
         self._expiry = keepalive_expiry
+        self._backend = network_backend
+        self._verify = ssl_context
+        self._protocols = ["http/1.1", "h2"] if http2 else ["http/1.1"]
         self._told = told
         self._failure: Exception | None = None
 
@@ -75,6 +79,20 @@ class Connection(httpcore.AsyncHTTPConnection):
         async with self._request_lock:
             connection = self._connection or await self._open(request)
         return await connection.handle_async_request(request)
+
+    async def _connect(self, request: httpcore.Request) -> httpcore.AsyncNetworkStream:
+        host = self._origin.host.decode("ascii")
+        timeout = request.extensions.get("timeout", {}).get("connect")
+        stream = await self._backend.connect_tcp(host, self._origin.port, timeout)
+        if self._origin.scheme != b"https":
+            return stream
+        try:
+            self._verify.set_alpn_protocols(self._protocols)
+            return await stream.start_tls(self._verify, host, timeout)
+        except BaseException:
+            # httpcore forgets it when whoever connects is stopped.
+            await stream.aclose()
+            raise
 
     async def _open(self, request: httpcore.Request) -> httpcore.AsyncConnectionInterface:
         if self._failure is not None:

@@ -179,6 +179,16 @@ async def test_another_server_is_not_sent_the_headers() -> None:
 
 
 @pytest.mark.anyio
+async def test_another_server_is_called_by_its_own_name() -> None:
+    async with served(target=answer()) as other, served() as server, opened() as tool:
+        server.answers["/page"] = answer(302, location=other.url("/target"))
+        await ask(tool, server.url("/page"), headers={"Host": "inside.example"})
+
+    assert server.asked[0][1]["host"] == "inside.example"
+    assert other.asked[0][1]["host"] == f"127.0.0.1:{other.port}"
+
+
+@pytest.mark.anyio
 async def test_redirects_end_after_five() -> None:
     async with served(page=answer(302, location="/page")) as server, opened() as tool:
         error = await failure(tool, server.url("/page"))
@@ -319,6 +329,19 @@ async def test_a_call_that_waits_for_a_silent_server_can_be_stopped() -> None:
             await task
 
         assert (await ask(tool, server.url("/page")))["status"] == 200
+
+
+@pytest.mark.anyio
+async def test_wherever_a_call_is_stopped_its_connection_is_given_back() -> None:
+    async with served(page=answer(body=b"x" * 200_000)) as server, opened(maximum_attempts_in_flight=1) as tool:
+        for ticks in range(60):
+            stopped = asyncio.create_task(ask(tool, server.url("/page"), method="POST", text="x" * 100_000))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            stopped.cancel()
+            await asyncio.wait([stopped])
+
+            assert (await asyncio.wait_for(ask(tool, server.url("/page")), 30))["status"] == 200
 
 
 @pytest.mark.anyio

@@ -170,6 +170,32 @@ async def test_a_call_that_is_stopped_resets_its_stream_alone(certificate: Certi
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("path", ["/hello", "/long", "/refuse"])
+async def test_wherever_a_call_is_stopped_the_others_and_the_next_one_go_on(
+    certificate: Certificate, path: str
+) -> None:
+    async def long(stream: Stream) -> None:
+        await stream.whole.wait()
+        await stream.answer(b"x" * 200_000)
+
+    async def refuse(stream: Stream) -> None:
+        stream.reset(ErrorCodes.REFUSED_STREAM)
+
+    async with (
+        http2_served(certificate.server("h2"), maximum_streams=2, hello=hello, long=long, refuse=refuse) as server,
+        opened(certificate, maximum_attempts_in_flight=1) as tool,
+    ):
+        for ticks in range(60):
+            stopped = asyncio.create_task(ask(tool, server.url(path), method="POST", text="x" * 100_000))
+            other = asyncio.create_task(ask(tool, server.url("/hello")))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            stopped.cancel()
+            await asyncio.wait([stopped])
+            # With one connection and two streams, one that is left behind would block it for ever.
+            assert (await asyncio.wait_for(other, 30))["body"] == "hello"
+
+
 async def test_a_stream_that_is_reset_is_retryable_and_says_why(certificate: Certificate) -> None:
     async def refuse(stream: Stream) -> None:
         stream.reset(ErrorCodes.REFUSED_STREAM)
@@ -242,6 +268,23 @@ async def test_an_answer_before_the_end_of_the_request_counts(certificate: Certi
         result = await ask(tool, server.url("/enough"), method="POST", text="x" * 900_000, expectedStatuses=[413])
 
     assert (result["status"], result["body"]) == (413, "too much")
+
+
+@pytest.mark.parametrize("status", ["many", "", "-1", "999999"])
+async def test_a_status_that_is_none_is_an_error(certificate: Certificate, status: str) -> None:
+    async def odd(stream: Stream) -> None:
+        await stream.whole.wait()
+        await stream.answer(status=status)
+
+    async with (
+        http2_served(certificate.server("h2"), odd=odd, hello=hello) as server,
+        opened(certificate) as tool,
+    ):
+        error = await failure(tool, server.url("/odd"))
+        result = await ask(tool, server.url("/hello"))
+
+    assert error.type in ("HttpConnectionError", "HttpStatusError")
+    assert result["body"] == "hello"
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ class Stream:
     headers: dict[str, str]
     body: bytearray = field(default_factory=bytearray)
     whole: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the request has come to its end."""
+    """Set once the request has come to its end, or the client has gone."""
     given_up: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the client has reset the stream, or has gone."""
 
-    def begin(self, status: int = 200, **headers: str) -> None:
+    def begin(self, status: int | str = 200, **headers: str) -> None:
         named = [(name.replace("_", "-"), value) for name, value in headers.items()]
         self.connection.h2.send_headers(self.number, [(":status", str(status)), *named])
         self.connection.flush()
@@ -53,7 +53,7 @@ class Stream:
         self.connection.h2.end_stream(self.number)
         self.connection.flush()
 
-    async def answer(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
+    async def answer(self, body: bytes = b"", status: int | str = 200, **headers: str) -> None:
         self.begin(status, **headers)
         await self.send(body)
         self.end()
@@ -96,6 +96,7 @@ class Connection:
         finally:
             for stream in self.streams.values():
                 stream.given_up.set()
+                stream.whole.set()
             self._wake()
             self.writer.transport.abort()
             await asyncio.gather(*self._handlers)
