@@ -11,7 +11,7 @@ from gql_app.core.policies import merge_policies
 from gql_app.core.values import Json
 from gql_app.engine.call import Call
 from gql_app.engine.streams import AttemptStream
-from gql_app.ports import Clock, StepSpec, StepWork, Tools
+from gql_app.ports import Clock, StepSpec, StepWork, Tool, Tools
 
 
 class Activities(Protocol):
@@ -68,14 +68,20 @@ class CallActivity:
         return await self._call.host.do_step(self._call, step, work=work)
 
     async def call(self, step: StepSpec) -> Json:
-        """Call a tool as a step. Raises `ToolError` if there is none of its name."""
-        tool = self._shared.tools.find(step.name)
+        """Call a tool as a step. Raises `ToolError` if there is none of its name for the run's namespace."""
+        tool = self._find(step.name)
         if tool is None:
             raise ToolError(f"There is no tool {step.name!r} here.", type="UnknownTool", retryable=False)
         known = tool.definition
         retry, timeout = merge_policies(step.retry, known.retry), merge_policies(step.timeout, known.timeout)
         step = msgspec.structs.replace(step, retry=retry, timeout=timeout)
         return await self._call.host.do_step(self._call, step, tool=tool)
+
+    def _find(self, name: str) -> Tool | None:
+        tools, namespace = self._shared.tools, self._call.host.run.namespace
+        if name not in tools.definitions(namespace) and tools.why_missing(name, namespace) is None:
+            return None
+        return tools.find(name)
 
     def _stream(self) -> AttemptStream:
         root = self._call.root

@@ -89,6 +89,8 @@ class AttemptStream:
 
     def log(self, level: LogLevel, message: str, fields: Mapping[str, Json], step: str | None = None) -> None:
         """Add a line to the log."""
+        if self._lines_left <= 0:
+            return
         line = self._line(level, message, fields, step)
         with self._lock:
             if self._closed or self._lines_left <= 0:

@@ -1,14 +1,15 @@
 """Steps, and tools that treat them badly: asked for too late, twice, in parallel, and let go of in every way."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import pytest
 
 from gql_app.core.errors import StepFailedError, ToolError
 from gql_app.core.events import RunEvent, StepCompleted, StepFailed, StepKind, StepStarted, Usage
-from gql_app.core.ids import DEFAULT_NAMESPACE
+from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace
+from gql_app.core.plan import ToolDefinition
 from gql_app.core.run import NodeStatus, RunStatus
 from gql_app.core.scope import decode
 from gql_app.core.signals import CancelRequested
@@ -19,7 +20,7 @@ from gql_app.engine.steps import MAXIMUM_STEPS
 from gql_app.ports import ToolContext
 from gql_app.testing.virtual_time import run_on_virtual_time
 from tests.support.builders import ONCE, node
-from tests.support.engine import engine, node_of, plain
+from tests.support.engine import Toolbox, engine, node_of, plain
 
 TWICE = RetryPolicy(maximum_attempts=2, initial_interval_seconds=1.0, jitter=Jitter.NONE)
 AT_ONCE = RetryPolicy(maximum_attempts=1)
@@ -376,5 +377,41 @@ def test_what_finished_steps_were_asked_with_is_not_kept_in_memory() -> None:
 
         assert run.status is RunStatus.COMPLETED
         assert kept == [0]
+
+    run_on_virtual_time(story())
+
+
+class Fenced(Toolbox):
+    """Tools of which one is not for everybody, and one is not there yet."""
+
+    def definitions(self, namespace: Namespace | None = None) -> Mapping[str, ToolDefinition]:
+        known = dict(super().definitions())
+        del known["late"]
+        if namespace == DEFAULT_NAMESPACE:
+            del known["fenced"]
+        return known
+
+    def why_missing(self, name: str, namespace: Namespace) -> str | None:
+        return "It is on its way." if name == "late" else None
+
+
+@pytest.mark.parametrize(("name", "answer"), [("fenced", "UnknownTool"), ("late", "late"), ("nobody's", "UnknownTool")])
+def test_a_tool_that_is_not_for_the_namespace_of_a_run_is_not_called_as_a_step_either(name: str, answer: str) -> None:
+    async def calling(value: Json, context: ToolContext) -> Json:
+        try:
+            return await context.call_tool("x", name)
+        except ToolError as error:
+            return error.type
+
+    async def named(value: Json, context: ToolContext) -> Json:
+        return name
+
+    async def story() -> None:
+        tools = [plain("calling", calling), plain("fenced", named), plain("late", named)]
+        async with engine(*tools) as e:
+            e.executor.caller.tools = Fenced({tool.definition.name: tool for tool in tools})
+            run = await e.perform(node("a", tool="calling", retry=ONCE))
+
+        assert decode(node_of(run, "a").output, {}) == answer
 
     run_on_virtual_time(story())
