@@ -19,10 +19,11 @@ from gql_app.tools.http_body import ResponseType, decode_body, find, read_body
 from gql_app.tools.http_exchange import CONNECT_SECONDS, Exchange
 from gql_app.tools.http_input import HttpRequestInput
 from gql_app.tools.http_network import GuardedBackend, GuardedTransport
-from gql_app.tools.http_pages import Collected, Pages
+from gql_app.tools.http_pages import Collected, Page, Pages
 from gql_app.tools.http_reach import Reach
 from gql_app.tools.http_stopping import stoppable
 from gql_app.tools.http_stream import read_stream
+from gql_app.tools.http_upload import of_json
 
 IDLE_CONNECTIONS: Final = 32
 
@@ -32,7 +33,8 @@ class PagesRead(BaseModel):
 
     count: Annotated[int, Field(description="How many pages were read.")]
     next: Annotated[
-        str | None, Field(description="The URL of the page that comes next; null if the last one was read.")
+        str | None,
+        Field(description="The URL or the cursor of the page that comes next; null after the last."),
     ] = None
 
 
@@ -128,19 +130,20 @@ class HttpRequest:
         self, exchange: Exchange, request: HttpRequestInput, pages: Pages, context: ToolContext
     ) -> HttpResponse:
         collected = Collected(min(self._maximum, context.maximum_output_bytes))
-        url = exchange.first
+        page = Page(exchange.first, request.json_body)
         while True:
-            collected.expect(url)
-            async with exchange.ask(url) as response:
+            collected.expect(page)
+            upload = None if pages.field is None else of_json(page.json)
+            async with exchange.ask(page.url, upload) as response:
                 data = await read_body(response, self._maximum, context.heartbeat)
                 body = decode_body(response, data, ResponseType.JSON)
                 collected.add(find(body, request.select or ""), request.select)
-                following = pages.following(collected.count, response, body, url)
+                following = pages.following(collected.count, response, body, page)
             context.progress(message=f"page {collected.count}, {len(collected.items)} items so far")
             if following is None or collected.count == pages.maximum:
-                read = PagesRead(count=collected.count, next=None if following is None else _shown(following))
+                read = PagesRead(count=collected.count, next=None if following is None else following.shown)
                 return _answer(response, collected.items, read)
-            url = following
+            page = following
 
     async def _open(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
@@ -173,10 +176,6 @@ def _answer(response: httpx.Response, body: Json, pages: PagesRead | None = None
         http_version=response.http_version,
         headers=dict(response.headers),
         body=body,
-        url=_shown(response.url),
+        url=str(response.url.copy_with(userinfo=b"")),
         pages=pages,
     )
-
-
-def _shown(url: httpx.URL) -> str:
-    return str(url.copy_with(userinfo=b""))

@@ -15,6 +15,7 @@ import httpx
 from gql_app.core.errors import InvalidInputError, ToolError
 from gql_app.telemetry.context import trace_parent
 from gql_app.tools.http_input import HttpRequestInput
+from gql_app.tools.http_upload import Upload
 from gql_app.tools.http_url import check_url, origin, place
 
 MAXIMUM_REDIRECTS: Final = 5
@@ -31,13 +32,8 @@ class Exchange:
     def __init__(self, client: httpx.AsyncClient, request: HttpRequestInput, maximum_upload: int) -> None:
         self._client = client
         self._request = request
-        self._upload = request.upload()
-        if self._upload is not None and self._upload.size > maximum_upload:
-            raise ToolError(
-                f"The request's body has {self._upload.size} bytes; the limit is {maximum_upload}. Send less of it.",
-                type="RequestTooLarge",
-                retryable=False,
-            )
+        self._maximum_upload = maximum_upload
+        self._upload = self._checked(request.upload())
         url = httpx.URL(request.url)
         self.first = url.copy_merge_params(request.query) if request.query else url
         self._private = {name.lower() for name in request.headers} - _HEADERS_FOR_ANYBODY
@@ -46,10 +42,13 @@ class Exchange:
         self._is_home = True
 
     @asynccontextmanager
-    async def ask(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-        """Send a request, follow its redirects, and close the last answer at the end of the block."""
+    async def ask(self, url: httpx.URL, upload: Upload | None = None) -> AsyncIterator[httpx.Response]:
+        """Send a request, follow its redirects, and close the last answer at the end of the block.
+
+        `upload` is sent instead of the body that was given.
+        """
         with _errors(url):
-            outgoing = self._build(url)
+            outgoing = self._build(url, self._upload if upload is None else self._checked(upload))
             for _ in range(MAXIMUM_REDIRECTS + 1):
                 response = await self._client.send(outgoing, stream=True)
                 try:
@@ -68,17 +67,26 @@ class Exchange:
                 retryable=False,
             )
 
-    def _build(self, url: httpx.URL) -> httpx.Request:
+    def _checked(self, upload: Upload | None) -> Upload | None:
+        if upload is not None and upload.size > self._maximum_upload:
+            raise ToolError(
+                f"The request's body has {upload.size} bytes; the limit is {self._maximum_upload}. Send less of it.",
+                type="RequestTooLarge",
+                retryable=False,
+            )
+        return upload
+
+    def _build(self, url: httpx.URL, upload: Upload | None) -> httpx.Request:
         headers = httpx.Headers(self._request.headers)
         if self._request.auth is not None:
             name, value = self._request.auth.header
             headers[name] = value
         if (parent := trace_parent()) is not None:
             headers.setdefault("traceparent", parent)
-        if self._upload is not None:
-            headers.setdefault("content-type", self._upload.content_type)
-            headers["content-length"] = str(self._upload.size)
-        request = self._client.build_request(self._request.method.value, url, headers=headers, content=self._upload)
+        if upload is not None:
+            headers.setdefault("content-type", upload.content_type)
+            headers["content-length"] = str(upload.size)
+        request = self._client.build_request(self._request.method.value, url, headers=headers, content=upload)
         self._keep_private(request)
         return request
 

@@ -5,14 +5,13 @@ from typing import Annotated, Final
 
 import httpx
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
-from pydantic_core import to_json
 
 from gql_app.core.values import Frozen, Json
 from gql_app.tools.http_auth import HEADER_VALUE, Auth, check_header_name
 from gql_app.tools.http_body import Pointer, ResponseType
 from gql_app.tools.http_pages import Pages
 from gql_app.tools.http_stream import StreamFormat
-from gql_app.tools.http_upload import Base64, Fields, FormFile, Upload, of_base64, of_bytes, of_form, of_text
+from gql_app.tools.http_upload import Base64, Fields, FormFile, Upload, of_base64, of_form, of_json, of_text
 from gql_app.tools.http_url import check_url
 
 _ONE_BODY: Final = "a request has one body."
@@ -145,6 +144,8 @@ class HttpRequestInput(Frozen):
                 raise ValueError(_apart(first, second, reason))
         if self.stream is StreamFormat.TEXT and self.select is not None:
             raise ValueError(_NO_SELECTION)
+        if self.pages is not None and self.pages.field is not None and "json_body" not in self.model_fields_set:
+            raise ValueError("`pages.field` is a place in `json`, which is missing")
         if self.auth is not None and (name := self.auth.header[0]) in {key.lower() for key in self.headers}:
             raise ValueError(f"`auth` and the header {name!r} exclude each other")
         if self.auth is not None and httpx.URL(self.url).userinfo:
@@ -154,7 +155,7 @@ class HttpRequestInput(Frozen):
     def upload(self) -> Upload | None:
         """The body to send."""
         if "json_body" in self.model_fields_set:
-            return of_bytes(to_json(self.json_body), "application/json")
+            return of_json(self.json_body)
         if self.text is not None:
             return of_text(self.text)
         if self.base64 is not None:

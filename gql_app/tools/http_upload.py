@@ -10,6 +10,7 @@ from typing import Annotated, Final, TypeAlias
 from urllib.parse import urlencode
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic_core import to_json
 
 from gql_app.core.values import Frozen, Json
 from gql_app.tools.http_auth import HEADER_VALUE
@@ -83,6 +84,11 @@ class Upload:
 def of_bytes(data: bytes, content_type: str) -> Upload:
     """Send bytes as they are."""
     return Upload(content_type, len(data), lambda: iter((data,)))
+
+
+def of_json(value: Json) -> Upload:
+    """Send a JSON value."""
+    return of_bytes(to_json(value), "application/json")
 
 
 def of_text(text: str, content_type: str | None = None) -> Upload:

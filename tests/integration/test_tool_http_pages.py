@@ -1,6 +1,7 @@
 """Answers in pages and parts of answers, as `http.request` reads them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from gql_app.core.errors import InvalidInputError, ToolError
 from gql_app.core.values import Json
 from gql_app.settings import Settings
 from gql_app.tools.http import HttpRequest
+from tests.support.certificates import make_certificate
+from tests.support.http2_server import Stream, http2_served
 from tests.support.http_answers import answer, served
 from tests.support.http_calls import Watched, ask, failure, opened
 
@@ -154,6 +157,59 @@ async def test_pages_are_followed_by_a_cursor(end: str | None) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_cursor_can_go_into_the_json_that_is_sent(tmp_path: Path) -> None:
+    asked: list[Json] = []
+
+    async def graphql(stream: Stream) -> None:
+        await stream.whole.wait()
+        asked.append(json.loads(stream.body))
+        after = asked[-1]["variables"].get("after")
+        start = 0 if after is None else int(after)
+        items = list(range(start, min(start + 2, 5)))
+        end = str(start + len(items)) if items else None
+        body = {"data": {"list": {"nodes": items, "pageInfo": {"endCursor": end}}}}
+        await stream.answer(json.dumps(body).encode(), content_type="application/json")
+
+    certificate = make_certificate(tmp_path)
+    async with http2_served(certificate.server("h2"), graphql=graphql) as server, opened(certificate) as tool:
+        options: Json = {
+            "method": "POST",
+            "json": {"query": "…", "variables": {"first": 2}},
+            "select": "/data/list/nodes",
+            "pages": {"cursor": "/data/list/pageInfo/endCursor", "field": "/variables/after"},
+        }
+        result = await ask(tool, server.url("/graphql"), **options)
+        options["pages"]["maximum"] = 2
+        part = await ask(tool, server.url("/graphql"), **options)
+
+    assert (result["body"], result["pages"]) == ([0, 1, 2, 3, 4], {"count": 4, "next": None})
+    assert [one["variables"] for one in asked[:2]] == [{"first": 2}, {"first": 2, "after": "2"}]
+    assert (part["body"], part["pages"]) == ([0, 1, 2, 3], {"count": 2, "next": "4"})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("field", ["/variables/after", "/variables/list/1", "/x"])
+async def test_a_cursor_that_stands_still_in_the_json_is_found_out(field: str) -> None:
+    async with served(a=page({"rows": [1], "cursor": "same"})) as server, opened() as tool:
+        body = {"variables": {"list": [0, 1]}}
+        pages = {"cursor": "/cursor", "field": field}
+        error = await failure(tool, server.url("/a"), method="POST", json=body, select="/rows", pages=pages)
+
+    assert error.type == "PageLoop"
+    assert len(server.asked) == 2
+
+
+@pytest.mark.anyio
+async def test_a_cursor_that_has_no_place_in_the_json_is_refused() -> None:
+    async with served(a=page({"rows": [1], "cursor": "c"})) as server, opened() as tool:
+        pages = {"cursor": "/cursor", "field": "/list/5"}
+        error = await failure(tool, server.url("/a"), method="POST", json={"list": []}, select="/rows", pages=pages)
+
+    assert error.type == "InvalidInput"
+    assert "`pages.field` leads nowhere in `json`: what has no `5` is a list of 0." in str(error)
+
+
+@pytest.mark.anyio
 async def test_no_more_pages_are_read_than_were_asked_for_and_the_answer_tells_the_next() -> None:
     async with (
         served(a=page([1], link="</b>; rel=next"), b=page([2], link="</c?x=2>; rel=next")) as server,
@@ -277,8 +333,10 @@ async def test_a_next_page_at_an_address_that_is_not_public_is_not_read() -> Non
     [
         ({"pages": {}}, "give one of `link`, `url` and `cursor`"),
         ({"pages": {"link": "next", "url": "/next"}}, "give one of `link`, `url` and `cursor`"),
-        ({"pages": {"cursor": "/next"}}, "and `parameter` with `cursor`"),
-        ({"pages": {"link": "next", "parameter": "after"}}, "and `parameter` with `cursor`"),
+        ({"pages": {"cursor": "/next"}}, "with `cursor` either `parameter` or `field`"),
+        ({"pages": {"link": "next", "parameter": "after"}}, "with `cursor` either `parameter` or `field`"),
+        ({"pages": {"cursor": "/c", "parameter": "a", "field": "/a"}}, "with `cursor` either `parameter` or `field`"),
+        ({"pages": {"cursor": "/c", "field": "/a"}}, "`pages.field` is a place in `json`, which is missing"),
         ({"pages": {"url": "next"}}, "a JSON Pointer is empty or begins with '/'"),
         ({"pages": {"link": "next", "maximum": 101}}, "less than or equal to 100"),
         ({"pages": {"link": "next", "maximum": 0}}, "greater than or equal to 1"),
