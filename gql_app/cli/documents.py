@@ -64,6 +64,8 @@ def _parse(text: str, name: str, *, is_json: bool) -> Json:
 def _read(path: str, name: str) -> bytes:
     try:
         if path == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise DocumentError("standard input: it is closed. Name a file.")
             data = sys.stdin.buffer.read(MAXIMUM_BYTES + 1)
         else:
             with Path(path).open("rb") as file:

@@ -69,7 +69,7 @@ class Schema:
         """Find what does not fit. Raises `InvalidSchema` or `TooExpensive` if the schema turns out unusable."""
         _steps.set([maximum_steps])
         try:
-            yield from self._validator.iter_errors(value)
+            yield from map(_relevant, self._validator.iter_errors(value))
         except Unresolvable as error:
             raise InvalidSchema(f"The reference {quote(error.ref)} leads nowhere inside the schema.") from error
         except RecursionError:
@@ -119,6 +119,19 @@ def _check_dialect(schema: Json, encoded: bytes) -> None:
         if isinstance(part, dict | list):
             items = part.items() if isinstance(part, dict) else enumerate(part)
             waiting.extend((item, (*location, key)) for key, item in items)
+
+
+def _relevant(error: ValidationError) -> ValidationError:
+    """Of alternatives of which a value has the type of just one, take what is wrong with it there."""
+    while error.validator in ("anyOf", "oneOf") and error.context:
+        wrong: dict[Json, list[ValidationError]] = {}
+        for inner in error.context:
+            wrong.setdefault(inner.schema_path[0], []).append(inner)
+        meant = [found for found in wrong.values() if all(each.validator != "type" or each.path for each in found)]
+        if len(meant) != 1:
+            break
+        error = meant[0][0]
+    return error
 
 
 def explain(error: ValidationError) -> str:

@@ -124,3 +124,10 @@ def test_an_input_is_json_or_the_name_of_a_file(tmp_path: Path) -> None:
     assert (read_input("null"), read_input('"@x"'), read_input(f"@{path}")) == (None, "@x", [1])
     with pytest.raises(DocumentError, match="--input:1: this is not JSON"):
         read_input("{a: 1}")
+
+
+def test_a_closed_standard_input_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(DocumentError, match="standard input: it is closed"):
+        read_document("-")
