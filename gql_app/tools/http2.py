@@ -81,6 +81,10 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
         """Tell whether one request more would begin at once."""
         return super().is_available() and not self._is_full()
 
+    def has_expired(self) -> bool:
+        """Tell whether an idle connection is of no use: kept for long enough, or closed by the server."""
+        return super().has_expired() or (self.is_idle() and bool(self._network_stream.get_extra_info("is_readable")))
+
     def _is_full(self) -> bool:
         return self._settled and len(self._waiting) + len(self._events) >= self._max_streams
 

@@ -236,6 +236,19 @@ async def test_a_server_that_goes_away_is_retryable_and_the_next_call_connects_a
     assert (result["body"], server.connections) == ("hello", 2)
 
 
+async def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used(certificate: Certificate) -> None:
+    async def farewell(stream: Stream) -> None:
+        await hello(stream)
+        stream.connection.writer.close()
+
+    async with http2_served(certificate.server("h2"), farewell=farewell) as server, opened(certificate) as tool:
+        for _ in range(3):
+            assert (await ask(tool, server.url("/farewell"), method="POST", text="x"))["body"] == "hello"
+            await server.close()
+
+    assert server.connections == 3
+
+
 async def test_a_request_that_a_leaving_server_has_not_looked_at_is_sent_again(certificate: Certificate) -> None:
     async def leave_once(stream: Stream) -> None:
         await stream.whole.wait()
