@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from gql_app.core.errors import StepFailedError, ToolError
-from gql_app.core.events import Failure, RetryState, StepRequest
+from gql_app.core.events import Failure, RetryState, StepKind, StepRequest
 from gql_app.core.ids import NodeKey
 from gql_app.core.policies import merge_policies
 from gql_app.core.run import WorkflowRun
@@ -131,6 +131,9 @@ class RunSteps:
             raise StepFailedError(spec.id, message, type="StepTooLate", retryable=False)
         if (call.node, spec.id) in self._wanted:
             raise ValueError(f"Step {spec.id!r} is under way already: every step of a node has an id of its own.")
+        done = self._host.run.step(call.node, spec.id)
+        if done is not None and done.status is StepStatus.COMPLETED:
+            _check_same(done, spec)
         steps = self._host.run.node(call.node).steps
         if len(steps) + len(self._wanted) < MAXIMUM_STEPS:
             return
@@ -267,6 +270,17 @@ class RunSteps:
         step = self._host.run.step(call.node, call.step)
         assert step is not None
         return step
+
+
+def _check_same(done: StepRun, spec: StepSpec) -> None:
+    """Raise if a step that was done is asked for as something else: its output would be taken for that."""
+    before, now = done.request, spec
+    if before.kind is not now.kind or (now.kind is StepKind.TOOL and before.name != now.name):
+        message = (
+            f"Step {spec.id!r} was done as {before.kind} {before.name!r} and is asked for as {now.kind} {now.name!r}:"
+            " give what is something else an id of its own."
+        )
+        raise ToolError(message, type="StepMismatch", retryable=False)
 
 
 def _name(call: Call) -> dict[str, Json]:

@@ -415,3 +415,26 @@ def test_a_tool_that_is_not_for_the_namespace_of_a_run_is_not_called_as_a_step_e
         assert decode(node_of(run, "a").output, {}) == answer
 
     run_on_virtual_time(story())
+
+
+def test_a_step_that_was_done_is_not_taken_for_something_else() -> None:
+    async def confused(value: Json, context: ToolContext) -> Json:
+        if context.attempt == 1:
+            await context.call_tool("x", "first")
+            raise ToolError("again")
+        return await context.call_tool("x", "second")
+
+    async def named(value: Json, context: ToolContext) -> Json:
+        return "the first"
+
+    async def story() -> None:
+        async with engine(plain("confused", confused), plain("first", named), plain("second", named)) as e:
+            run = await e.perform(node("a", tool="confused", retry=TWICE))
+
+        error = node_of(run, "a").error
+        assert error is not None
+        assert (error.type, error.retryable) == ("StepMismatch", False)
+        assert "TOOL 'first'" in error.message
+        assert "TOOL 'second'" in error.message
+
+    run_on_virtual_time(story())
