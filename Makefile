@@ -9,7 +9,7 @@ PYTHON ?= python3
 # Passed on to the server: `make serve SERVE_ARGS="--port 9000"`
 SERVE_ARGS ?=
 # Passed on to pytest, which uses all cores unless told otherwise: `make test PYTEST_ARGS="-n 0 -k retry"`
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist worksteal
 # Passed on to the benchmarks
 BENCH_ARGS ?=
 
