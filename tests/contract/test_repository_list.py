@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gql_app.core.errors import InvalidCursorError
@@ -12,10 +12,14 @@ from gql_app.core.ids import DEFAULT_NAMESPACE, Namespace, RunId
 from gql_app.core.listing import RunFilter, RunOrder, RunOrderField, RunPage, RunPosition, RunQuery, RunSummary
 from gql_app.core.run import RunStatus
 from gql_app.ports import RunRepository
+from tests.support.effort import effort
 from tests.support.logs import ending, later, progress, run_id, submission
 from tests.support.repositories import OpenRepository
 
 pytestmark = pytest.mark.anyio
+
+EXAMPLES = effort(here=25, ci=100, soak=1_000)
+"""Each is a store of its own, which takes a database some time."""
 
 ORDERS = st.builds(RunOrder, field=st.sampled_from(RunOrderField), descending=st.booleans())
 NAMES = st.sampled_from(["alpha", "beta", "Beta", "émile", ""])
@@ -56,6 +60,7 @@ def expected(runs: list[tuple[int, str, str]], order: RunOrder, team: str | None
     return [run_id(number) for number in sorted(chosen, key=key, reverse=order.descending)]
 
 
+@settings(max_examples=EXAMPLES)
 @given(runs=RUNS, order=ORDERS, limit=st.integers(1, 5), backward=st.booleans(), team=st.sampled_from([None, "a"]))
 async def test_a_walk_over_the_pages_visits_each_run_once_in_order(
     open_repository: OpenRepository,
@@ -82,6 +87,7 @@ async def test_a_walk_over_the_pages_visits_each_run_once_in_order(
     assert all(len(page.runs) == limit for page in pages[:-1])
 
 
+@settings(max_examples=EXAMPLES)
 @given(runs=RUNS, arriving=RUNS, order=ORDERS, limit=st.integers(1, 4), backward=st.booleans())
 async def test_runs_that_arrive_during_a_walk_neither_hide_nor_repeat_others(
     open_repository: OpenRepository,
@@ -111,6 +117,7 @@ async def test_runs_that_arrive_during_a_walk_neither_hide_nor_repeat_others(
     assert len(set(seen)) == len(seen)
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     runs=RUNS,
     order=ORDERS,
