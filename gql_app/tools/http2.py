@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -40,9 +41,16 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
     """Resets the streams of requests that were given up, says what the server did wrong, and takes no more than fit."""
 
     def __init__(
-        self, origin: httpcore.Origin, stream: httpcore.AsyncNetworkStream, keepalive_expiry: float | None = None
+        self,
+        origin: httpcore.Origin,
+        stream: httpcore.AsyncNetworkStream,
+        keepalive_expiry: float | None,
+        learn: Callable[[int], None],
     ) -> None:
         super().__init__(origin, stream, keepalive_expiry)
+        self._learn = learn
+        # One that is never used goes, too.
+        self._expire_at = None if keepalive_expiry is None else time.monotonic() + keepalive_expiry
         self._settled = False
         """Whether the server has said how many streams it takes."""
         self._waiting: set[httpcore.Request] = set()
@@ -81,6 +89,10 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
         """Tell whether one request more would begin at once."""
         return super().is_available() and not self._is_full()
 
+    def is_idle(self) -> bool:
+        """Tell whether it may be closed to make room; not just before its first request."""
+        return super().is_idle() and self._request_count > 0
+
     def has_expired(self) -> bool:
         """Tell whether an idle connection is of no use: kept for long enough, or closed by the server."""
         return super().has_expired() or (self.is_idle() and bool(self._network_stream.get_extra_info("is_readable")))
@@ -105,6 +117,7 @@ class Http2Connection(httpcore.AsyncHTTP2Connection):
             # Who names no limit has none; httpcore would send one request after the other.
             self._max_streams = most
         self._settled = True
+        self._learn(self._max_streams)
         self._wake()
 
     async def _send_request_body(self, request: httpcore.Request, stream_id: int) -> None:

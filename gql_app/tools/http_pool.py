@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import httpcore
@@ -10,10 +11,12 @@ import httpx
 from gql_app.tools.http2 import Http2Connection
 
 _REMEMBERED_ORIGINS: Final = 1_000
+_WORTH_WAITING_FOR: Final = 10
+"""Requests wait for a connection together if so many of them may share it."""
 
 
 class Pool(httpcore.AsyncConnectionPool):
-    """Opens connections for what it is asked. Requests wait for one together only while it may speak HTTP/2."""
+    """Opens connections for what it is asked. Requests wait for one together unless the server takes few at once."""
 
     def __init__(self, *, backend: httpcore.AsyncNetworkBackend, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
         super().__init__(
@@ -25,7 +28,7 @@ class Pool(httpcore.AsyncConnectionPool):
             http2=True,
         )
         self._verify = verify
-        self._without_http2: set[str] = set()
+        self._apart: set[str] = set()
 
     def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
         """Make a connection, which opens itself with its first request."""
@@ -34,17 +37,18 @@ class Pool(httpcore.AsyncConnectionPool):
             ssl_context=self._verify,
             keepalive_expiry=self._keepalive_expiry,
             network_backend=self._network_backend,
-            http2=str(origin) not in self._without_http2,
-            told=self._learn,
+            together=str(origin) not in self._apart,
+            learn=self._learn,
         )
 
-    def _learn(self, origin: httpcore.Origin, is_http2: bool) -> None:
-        if is_http2:
-            self._without_http2.discard(str(origin))
+    def _learn(self, origin: httpcore.Origin, streams: int) -> None:
+        """Remember how many requests a server takes over one connection."""
+        if streams >= _WORTH_WAITING_FOR:
+            self._apart.discard(str(origin))
             return
-        if len(self._without_http2) >= _REMEMBERED_ORIGINS:
-            self._without_http2.clear()
-        self._without_http2.add(str(origin))
+        if len(self._apart) >= _REMEMBERED_ORIGINS:
+            self._apart.clear()
+        self._apart.add(str(origin))
 
 
 class Connection(httpcore.AsyncHTTPConnection):
@@ -57,21 +61,20 @@ class Connection(httpcore.AsyncHTTPConnection):
         ssl_context: ssl.SSLContext,
         keepalive_expiry: float | None,
         network_backend: httpcore.AsyncNetworkBackend,
-        http2: bool,
-        told: Callable[[httpcore.Origin, bool], None],
+        together: bool,
+        learn: Callable[[httpcore.Origin, int], None],
     ) -> None:
         super().__init__(
             origin=origin,
             ssl_context=ssl_context,
             keepalive_expiry=keepalive_expiry,
             network_backend=network_backend,
-            http2=http2,
+            http2=together,
         )
         self._expiry = keepalive_expiry
         self._backend = network_backend
         self._verify = ssl_context
-        self._protocols = ["http/1.1", "h2"] if http2 else ["http/1.1"]
-        self._told = told
+        self._learn = partial(learn, origin)
         self._failure: Exception | None = None
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
@@ -87,7 +90,7 @@ class Connection(httpcore.AsyncHTTPConnection):
         if self._origin.scheme != b"https":
             return stream
         try:
-            self._verify.set_alpn_protocols(self._protocols)
+            self._verify.set_alpn_protocols(["http/1.1", "h2"])
             return await stream.start_tls(self._verify, host, timeout)
         except BaseException:
             # httpcore forgets it when whoever connects is stopped.
@@ -107,8 +110,9 @@ class Connection(httpcore.AsyncHTTPConnection):
             self._failure = error if isinstance(error, Exception) else None
             raise
         tls = stream.get_extra_info("ssl_object")
-        is_http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
-        kind = Http2Connection if is_http2 else httpcore.AsyncHTTP11Connection
-        self._connection = kind(origin=self._origin, stream=stream, keepalive_expiry=self._expiry)
-        self._told(self._origin, is_http2)
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._connection = Http2Connection(self._origin, stream, self._expiry, self._learn)
+        else:
+            self._connection = httpcore.AsyncHTTP11Connection(self._origin, stream, self._expiry)
+            self._learn(1)
         return self._connection

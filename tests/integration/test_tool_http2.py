@@ -99,6 +99,26 @@ async def test_another_connection_is_opened_where_the_server_takes_no_more_reque
     assert server.connections == 3
 
 
+async def test_a_server_that_takes_one_request_at_a_time_sees_no_connection_that_is_not_used(
+    certificate: Certificate,
+) -> None:
+    # More than may be kept when idle: one that waits for its first request is not.
+    count = 40
+    everybody = asyncio.Barrier(count)
+
+    async def together(stream: Stream) -> None:
+        await everybody.wait()
+        await stream.answer()
+
+    async with (
+        http2_served(certificate.server("h2"), maximum_streams=1, together=together) as server,
+        opened(certificate) as tool,
+    ):
+        await asyncio.gather(*(ask(tool, server.url("/together")) for _ in range(count)))
+
+    assert server.connections == count
+
+
 async def test_a_server_that_takes_fewer_requests_than_before_still_answers_those_it_has(
     certificate: Certificate,
 ) -> None:
