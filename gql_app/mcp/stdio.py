@@ -77,6 +77,8 @@ class _Talk:
         self._command = command
         self._troubles = troubles
         self._last_words = ""
+        self._said_all = anyio.Event()
+        """Set when its standard error has ended."""
         self._noise = 0
 
     async def listen(self, told: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
@@ -129,6 +131,7 @@ class _Talk:
                 count += 1
                 if count <= LINES_LOGGED or count % LINES_LOGGED == 0:
                     logger.info("MCP server %r: %s", self._server, line, extra={"line": count})
+        self._said_all.set()
 
     async def watch(self) -> None:
         """See that the server has ended, also if something that it started holds the pipes."""
@@ -138,7 +141,10 @@ class _Talk:
         self._troubles.lose(await self._how_it_ended())
 
     async def _how_it_ended(self) -> str:
-        await process.exited(self._process, _LOOK)
+        if await process.exited(self._process, _LOOK):
+            # Its last words may still be on their way, or the pipe is held by what it has started.
+            with anyio.move_on_after(_LOOK):
+                await self._said_all.wait()
         code = self._process.returncode
         words = f": {self._last_words}" if self._last_words else ""
         if code is None:

@@ -353,3 +353,23 @@ def begin():
     lines = [record.getMessage() for record in caplog.records if "MCP server 'odd': line" in record.getMessage()]
     assert len(lines) <= 225
     assert max(map(len, lines)) <= 330
+
+
+async def test_the_last_words_of_a_server_are_waited_for(tmp_path: Path) -> None:
+    late = """
+def begin():
+    server = os.getpid()
+    if os.fork():
+        os._exit(3)
+    os.close(0)
+    os.close(1)
+    while os.getppid() == server:
+        time.sleep(0.001)
+    time.sleep(0.1)
+    os.write(2, b"no licence found\\n")
+    os._exit(0)
+"""
+    async with opened(odd=odd_server(tmp_path, late)) as tools:
+        await until(lambda: "It ended with exit code 3" in str(tools.problem("mcp.odd")))
+
+        assert "It ended with exit code 3: no licence found." in str(tools.problem("mcp.odd"))
