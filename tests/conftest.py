@@ -1,7 +1,6 @@
 """What all tests share: the event loop's backend and how hard the property tests try."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from gql_app.sandbox.sandbox import Sandbox
 from gql_app.settings import Settings
+from tests.support.effort import SOAK, effort
 
 # Nothing here depends on the speed of the machine: no deadline, and generation may take its time.
 settings.register_profile(
@@ -16,10 +16,11 @@ settings.register_profile(
     deadline=None,
     derandomize=True,
     print_blob=True,
+    max_examples=effort(here=40, ci=100, soak=5_000),
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("soak", settings.get_profile("gql_app"), derandomize=False, max_examples=5_000)
-settings.load_profile("soak" if os.environ.get("GQL_APP_SOAK") == "1" else "gql_app")
+settings.register_profile("soak", settings.get_profile("gql_app"), derandomize=False)
+settings.load_profile("soak" if SOAK else "gql_app")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from tests.support.requirements import REPOSITORY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
-KILLS = effort(here=8, ci=20, soak=200)
+KILLS = effort(here=3, ci=20, soak=200)
 SEED = int(os.environ.get("GQL_APP_CRASH_SEED", "4"))
 STATE = """
 query State($id: ID!) { workflow(id: $id) { status nodes { status nextAttemptAt attempts { status } } } }

@@ -18,8 +18,8 @@ from tests.support.postgres import Cluster, own_cluster, shared_cluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
-KILLS = effort(here=8, ci=20, soak=100)
-RESTARTS = effort(here=2, ci=5, soak=20)
+KILLS = effort(here=3, ci=20, soak=100)
+RESTARTS = effort(here=1, ci=5, soak=20)
 SEED = int(os.environ.get("GQL_APP_CRASH_SEED", "4"))
 LONGEST_WAIT = 60.0
 

@@ -16,7 +16,7 @@ from tests.support.simulation import SimulationError, simulate
 
 pytestmark = pytest.mark.simulation
 
-SEEDS = int(os.environ.get("GQL_APP_SIMULATION_SEEDS") or effort(here=500, ci=3_000, soak=20_000))
+SEEDS = int(os.environ.get("GQL_APP_SIMULATION_SEEDS") or effort(here=200, ci=3_000, soak=20_000))
 FIRST = int(os.environ.get("GQL_APP_SIMULATION_FIRST", "0"))
 CHUNKS = 20
 TELL_HISTORY = "from tests.support.simulation import simulate; print(*simulate({seed}), sep='\\n')"
